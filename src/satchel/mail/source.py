@@ -1,0 +1,143 @@
+"""The port to a mail server: what a source of messages gives, and how it fails.
+
+A source knows mailboxes, messages and attachments of one mail server. It keeps no content, and it decides nothing
+about who may see what: the gateway's service does that before it asks.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from satchel.contract.attachments import Attachment
+from satchel.contract.events import Recipient
+
+
+class SourceError(Exception):
+    """Something that a mail source could not do.
+
+    SourceError
+    ├── MessageNotFound       permanent: no such message (any more)
+    ├── AttachmentNotFound    permanent: the message is there, the attachment is not (any more)
+    ├── NotDownloadable       permanent: an item or a reference, which has no bytes of its own to stream
+    ├── BrokenMessage         permanent: the message is beyond what the source's bounds let it read
+    └── SourceUnavailable     transient: try again, after `retry_after_seconds` where it is known
+    """
+
+    transient = False
+
+
+class MessageNotFound(SourceError):
+    """No such message, or it is gone."""
+
+
+class AttachmentNotFound(SourceError):
+    """The message has no such attachment, or it has changed since it was listed."""
+
+
+class NotDownloadable(SourceError):
+    """The attachment is an `itemAttachment` or a `referenceAttachment`: it cannot be streamed."""
+
+
+class BrokenMessage(SourceError):
+    """The message passes a bound on parts, depth or header bytes and is not read any further."""
+
+
+class SourceUnavailable(SourceError):
+    """The mail server (or disk) does not answer just now. Transient."""
+
+    transient = True
+
+    def __init__(
+        self, message: str, *, retry_after_seconds: float | None = None, upstream_status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.upstream_status = upstream_status
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRef:
+    """Where a message is.
+
+    `message_id` is what clients see: opaque, URL-safe, stable. `locator` is the source's own pointer to the message
+    (for a folder its unique file name), kept in the gateway's index so that the id need not reveal it.
+    """
+
+    mailbox: str
+    message_id: str
+    locator: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSummary:
+    """What the index and a webhook say of a message: its envelope, never its attachments' content."""
+
+    ref: MessageRef
+    internet_message_id: str
+    conversation_id: str
+    received: datetime
+    sender: Recipient
+    from_: Recipient
+    to: tuple[Recipient, ...]
+    cc: tuple[Recipient, ...]
+    subject: str
+    has_attachments: bool
+
+
+class AttachmentContent(Protocol):
+    """An open attachment: what it is, and its bytes on demand. Close it, also after a failure."""
+
+    @property
+    def attachment(self) -> Attachment: ...
+
+    @property
+    def size(self) -> int | None:
+        """The exact number of decoded bytes; None where the source cannot know it beforehand."""
+        ...
+
+    @property
+    def etag(self) -> str | None:
+        """A strong validator without its quotes, stable over restarts; None where there is none."""
+        ...
+
+    def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """The decoded bytes `start` (included) to `stop` (excluded; None: to the end), in pieces of at most 1 MiB.
+
+        May be called more than once. A ranged call costs the range, not the file, where the source can do so.
+        Raises `SourceError` when the bytes cannot be had or turn out to be others than when it was opened; never
+        ends early as if it were complete.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class MailSource(Protocol):
+    """One mail server. Every method raises `SourceError`, and says by its class whether to try again."""
+
+    def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+        """Messages that are there, in batches: first all that exist now, then whatever arrives, until cancelled.
+
+        The same message may come twice or more, so callers compare with what they know. Each yield after the first
+        full pass comes within seconds of the arrival. An empty batch marks the end of the first full pass.
+        """
+        ...
+
+    async def describe(self, message: MessageRef) -> MessageSummary:
+        """The envelope of one message."""
+        ...
+
+    async def list(self, message: MessageRef) -> Sequence[Attachment]:
+        """All attachments of a message, in the message's own order, with exact sizes where the source knows them."""
+        ...
+
+    async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
+        """Open a `fileAttachment` for streaming; `NotDownloadable` for the two other kinds."""
+        ...
+
+    async def mailboxes(self) -> Sequence[str]:
+        """Addresses of the mailboxes that the source has now, lower case, sorted."""
+        ...
+
+    async def aclose(self) -> None: ...
