@@ -18,7 +18,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     """One attachment of a message.
 
     `id` is opaque and goes into a URL path as it is. `name` is the original file name and may be hostile.
-    `content_type` is lower case without parameters. `size` is in bytes. The optional fields are there where the source knows them.
+    `content_type` is lower case without parameters. `size` is in bytes. The optional fields are there where the
+    source knows them.
     """
 
     id: str
