@@ -1,0 +1,17 @@
+"""Programs that some tests need and a machine may not have: such a test skips, or fails where all are required."""
+
+import os
+import shutil
+
+import pytest
+
+
+def need(program: str, install: str) -> str:
+    """The program's path. Without it the test skips and says what to install; under SATCHEL_REQUIRE_SERVICES it fails."""
+    found = shutil.which(program)
+    if found is not None:
+        return found
+    message = f"{program} is not on this machine: {install}"
+    if os.environ.get("SATCHEL_REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
