@@ -7,7 +7,7 @@ import pytest
 
 
 def need(program: str, install: str) -> str:
-    """The program's path. Without it the test skips and says what to install; under SATCHEL_REQUIRE_SERVICES it fails."""
+    """The program's path; without it the test skips, saying what to install, or fails where services are required."""
     found = shutil.which(program)
     if found is not None:
         return found
