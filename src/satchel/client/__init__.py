@@ -1,0 +1,43 @@
+"""The SDK: lists attachments and downloads them, from Satchel's gateway or the public service."""
+
+from satchel.client.aio import Ambience, AsyncClient
+from satchel.client.download import Downloaded
+from satchel.client.errors import (
+    AlreadyExists,
+    ClientError,
+    ConfigurationError,
+    ConnectionFailed,
+    IncompleteBody,
+    ServerNotTrusted,
+    SizeMismatch,
+    UnexpectedAnswer,
+)
+from satchel.client.retry import CALL_ERRORS, NO_RETRIES, GiveUp, RetryDecision, RetryIn, RetryPolicy
+from satchel.client.stream import AttachmentStream, StreamHead
+from satchel.client.sync import BlockingAttachmentStream, Client
+from satchel.client.transport import Timeouts
+
+__all__ = [
+    "CALL_ERRORS",
+    "NO_RETRIES",
+    "AlreadyExists",
+    "Ambience",
+    "AsyncClient",
+    "AttachmentStream",
+    "BlockingAttachmentStream",
+    "Client",
+    "ClientError",
+    "ConfigurationError",
+    "ConnectionFailed",
+    "Downloaded",
+    "GiveUp",
+    "IncompleteBody",
+    "RetryDecision",
+    "RetryIn",
+    "RetryPolicy",
+    "ServerNotTrusted",
+    "SizeMismatch",
+    "StreamHead",
+    "Timeouts",
+    "UnexpectedAnswer",
+]
