@@ -1,0 +1,35 @@
+"""`python -m bench [NAME ...]`: run the benchmarks, print their ratios, write results/latest.json."""
+
+import sys
+
+from bench import collector_loop, folder_download, listing, memory
+from bench.harness import PeerMissing, Result, report
+
+BENCHMARKS = {
+    "folder_download": folder_download.run,
+    "memory": memory.run,
+    "listing": listing.run,
+    "collector_loop": collector_loop.run,
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no such benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    results: list[Result] = []
+    left_out = 0
+    for name in names or BENCHMARKS:
+        print(f"· {name}", file=sys.stderr, flush=True)
+        try:
+            results += BENCHMARKS[name]()
+        except PeerMissing as missing:
+            left_out += 1
+            print(f"  left out: {missing}", file=sys.stderr)
+    report(results)
+    return 1 if left_out else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
