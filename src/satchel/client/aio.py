@@ -1,6 +1,7 @@
 """The asynchronous client: the calls of the API, retried as the policy says."""
 
 import asyncio
+import logging
 import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import msgspec
-import structlog
 
 from satchel.client.download import Downloaded, OnProgress, download
 from satchel.client.errors import ClientError, ConfigurationError, UnexpectedAnswer
@@ -25,7 +25,8 @@ from satchel.contract.headers import RateLimitState, parse_rate_limit, parse_ret
 from satchel.contract.ranges import quote_etag
 from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
 
-log = structlog.get_logger(__name__)
+# The standard library's: the program that embeds the SDK decides where this goes.
+log = logging.getLogger(__name__)
 
 _MAX_LIST_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
@@ -209,7 +210,7 @@ class AsyncClient:
         decision = self.retry.decide(failure, attempt, self._ambience.random())
         if not isinstance(decision, RetryIn):
             return False
-        log.info("call_retried", attempt=attempt, wait_seconds=decision.wait_seconds, failure=type(failure).__name__)
+        log.info("call retried in %.1f s, attempt %d: %s", decision.wait_seconds, attempt, type(failure).__name__)
         await self._ambience.sleep(decision.wait_seconds)
         return True
 
