@@ -24,3 +24,6 @@ class Bounds:
     max_depth: int = 100
     max_part_header_bytes: int = 1024 * 1024
     max_total_header_bytes: int = 16 * 1024 * 1024
+
+
+DEFAULT_BOUNDS = Bounds()

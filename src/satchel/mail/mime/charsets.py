@@ -1,0 +1,54 @@
+"""Turns header bytes into text, by a declared charset where it holds and by what real mailers send where not."""
+
+import codecs
+import re
+
+# Python knows these as text encodings, but none is a charset of mail, and some take quadratic time on hostile input.
+_REFUSED = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"})
+# Supersets that mailers mean when they name the narrower charset.
+_SUPERSETS = {
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "ascii": "utf-8",
+    "iso8859-1": "cp1252",
+    "iso8859-8-i": "iso8859-8",
+    "iso8859-8-e": "iso8859-8",
+}
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode_text(raw: bytes, charset: str | None = None) -> str:
+    """Decodes any bytes: by `charset` if it is known and fits, else as UTF-8, else as Windows-1252, never failing."""
+    for name in (_codec(charset) if charset else None, "utf-8", "cp1252"):
+        if name is not None:
+            try:
+                return _SURROGATE.sub("�", raw.decode(name))
+            except (UnicodeError, ValueError):
+                continue
+    return raw.decode("latin-1")
+
+
+def _codec(charset: str) -> str | None:
+    label = charset.strip().strip("\"'").lower()
+    if not _LABEL.fullmatch(label):
+        return None
+    for candidate in (label, label.removesuffix("-i").removesuffix("-e"), label.removeprefix("x-")):
+        try:
+            info = codecs.lookup(candidate)
+        except (LookupError, ValueError):
+            continue
+        name = _SUPERSETS.get(info.name, info.name)
+        return None if info.name.replace("_", "-") in _REFUSED or not _is_text(info.name) else name
+    return None
+
+
+def _is_text(name: str) -> bool:
+    """Whether bytes of this codec decode to text; base64, zlib and their like do not."""
+    try:
+        b"".decode(name)
+    except (LookupError, UnicodeError):
+        return False
+    return True
