@@ -1,0 +1,43 @@
+"""The one question that every API call asks of the store: whose key is this, and may it see this message?"""
+
+import sqlalchemy as sa
+
+from satchel.gateway.access import KeyRecord
+from satchel.gateway.store.tables import api_key_mailboxes, api_keys, mailboxes, messages
+from satchel.mail.source import MessageRef
+
+_ALLOWED = (
+    sa.select(api_key_mailboxes.c.mailbox_id).where(api_key_mailboxes.c.key_id == api_keys.c.id).correlate(api_keys)
+)
+# One statement for all outcomes: that a message is unknown or lies outside the allowlist shows neither in what comes
+# back nor in how long it takes.
+_CALL = (
+    sa.select(
+        api_keys.c.id,
+        api_keys.c.account_id,
+        api_keys.c.key_hash,
+        api_keys.c.scopes,
+        api_keys.c.expires_at,
+        api_keys.c.revoked_at,
+        messages.c.message_id,
+        messages.c.locator,
+        mailboxes.c.address,
+    )
+    .select_from(api_keys)
+    .outerjoin(
+        messages, sa.and_(messages.c.message_id == sa.bindparam("message_id"), messages.c.mailbox_id.in_(_ALLOWED))
+    )
+    .outerjoin(mailboxes, mailboxes.c.id == messages.c.mailbox_id)
+    .where(api_keys.c.key_hash == sa.bindparam("key_hash"))
+)
+
+
+def find_call(engine: sa.Engine, key_hash: str, message_id: str) -> tuple[KeyRecord | None, MessageRef | None]:
+    """The key with this hash, and the message if that key's allowlist covers it. Judges neither time nor scope."""
+    with engine.connect() as connection:
+        row = connection.execute(_CALL, {"key_hash": key_hash, "message_id": message_id}).one_or_none()
+    if row is None:
+        return None, None
+    record = KeyRecord(row.id, row.account_id, row.key_hash, frozenset(row.scopes), row.expires_at, row.revoked_at)
+    message = None if row.message_id is None else MessageRef(row.address, row.message_id, row.locator)
+    return record, message

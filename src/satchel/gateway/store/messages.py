@@ -1,0 +1,162 @@
+"""The index of messages: which id is in which mailbox, and its envelope. Written together with what it announces."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+import sqlalchemy as sa
+
+from satchel.contract.events import Recipient
+from satchel.gateway.store.mailboxes import register
+from satchel.gateway.store.tables import deliveries, mailboxes, messages, webhook_mailboxes, webhooks
+from satchel.gateway.webhooks.decision import DeliveryStatus
+from satchel.mail.source import MessageRef, MessageSummary
+
+_MAX_SUBJECT_CHARACTERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message to index; `summary` is None where the source can never read its envelope."""
+
+    ref: MessageRef
+    summary: MessageSummary | None
+
+
+def known_message_ids(engine: sa.Engine, message_ids: Collection[str]) -> frozenset[str]:
+    """Those of the ids that the index has."""
+    with engine.connect() as connection:
+        query = sa.select(messages.c.message_id).where(messages.c.message_id.in_(message_ids))
+        return frozenset(connection.scalars(query))
+
+
+def record_arrivals(engine: sa.Engine, arrivals: Sequence[Arrival], *, first_pass: bool) -> list[str]:
+    """Index messages and write a delivery for each enabled webhook of their mailboxes, all or nothing.
+
+    During the source's first pass, mailboxes that were never indexed to the end are only indexed: that is their
+    baseline. Messages that the index has already are left alone. Returns the ids of the new deliveries.
+    """
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        register(connection, {arrival.ref.mailbox for arrival in arrivals}, now)
+        boxes = _mailboxes(connection, {arrival.ref.mailbox for arrival in arrivals})
+        rows = [_message_row(arrival, boxes[arrival.ref.mailbox].id, now) for arrival in arrivals]
+        known = set(
+            connection.scalars(
+                sa.select(messages.c.message_id).where(messages.c.message_id.in_([row["message_id"] for row in rows]))
+            )
+        )
+        new = [row for row in rows if row["message_id"] not in known]
+        if not new:
+            return []
+        connection.execute(sa.insert(messages), new)
+        announced = {box.id for box in boxes.values() if not first_pass or box.indexed_at is not None}
+        return _announce(connection, [row for row in new if row["readable"] and row["mailbox_id"] in announced], now)
+
+
+def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> list[str]:
+    targets = connection.execute(
+        sa.select(webhook_mailboxes.c.mailbox_id, webhook_mailboxes.c.webhook_id)
+        .join_from(webhook_mailboxes, webhooks)
+        .where(
+            webhook_mailboxes.c.mailbox_id.in_({row["mailbox_id"] for row in rows}),
+            webhooks.c.enabled,
+            webhooks.c.removed_at.is_(None),
+        )
+    ).all()
+    if not rows or not targets:
+        return []
+    query = sa.select(messages.c.message_id, messages.c.id)
+    numbers = dict(
+        connection.execute(query.where(messages.c.message_id.in_([row["message_id"] for row in rows]))).tuples().all()
+    )
+    written = [
+        {
+            "id": delivery_id(webhook_id, row["message_id"]),
+            "webhook_id": webhook_id,
+            "message_row_id": numbers[row["message_id"]],
+            "status": DeliveryStatus.PENDING,
+            "attempts": 0,
+            "created_at": now,
+            "next_attempt_at": now,
+        }
+        for row in rows
+        for mailbox_id, webhook_id in targets
+        if mailbox_id == row["mailbox_id"]
+    ]
+    if written:
+        connection.execute(sa.insert(deliveries), written)
+    return [row["id"] for row in written]
+
+
+def delivery_id(webhook_id: str, message_id: str) -> str:
+    """The id of the delivery of a message to a webhook: the same however often it is asked for."""
+    return str(uuid5(UUID(webhook_id), message_id))
+
+
+def _mailboxes(connection: sa.Connection, addresses: set[str]) -> dict[str, sa.Row[*tuple[Any, ...]]]:
+    query = sa.select(mailboxes.c.address, mailboxes.c.id, mailboxes.c.indexed_at)
+    return {row.address: row for row in connection.execute(query.where(mailboxes.c.address.in_(addresses)))}
+
+
+def _message_row(arrival: Arrival, mailbox_id: str, now: datetime) -> dict[str, Any]:
+    summary = arrival.summary
+    row: dict[str, Any] = {
+        "message_id": arrival.ref.message_id,
+        "mailbox_id": mailbox_id,
+        "locator": arrival.ref.locator,
+        "readable": summary is not None,
+        "indexed_at": now,
+    }
+    if summary is None:
+        nobody = _addresses([Recipient()])[0]
+        return row | {
+            "internet_message_id": "",
+            "conversation_id": "",
+            "received": now,
+            "sender": nobody,
+            "from_": nobody,
+            "to": [],
+            "cc": [],
+            "subject": "",
+            "has_attachments": False,
+        }
+    return row | {
+        "internet_message_id": _clean(summary.internet_message_id),
+        "conversation_id": _clean(summary.conversation_id),
+        "received": _instant(summary.received, now),
+        "sender": _addresses([summary.sender])[0],
+        "from_": _addresses([summary.from_])[0],
+        "to": _addresses(summary.to),
+        "cc": _addresses(summary.cc),
+        "subject": _clean(summary.subject)[:_MAX_SUBJECT_CHARACTERS],
+        "has_attachments": summary.has_attachments,
+    }
+
+
+def _addresses(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
+    return [
+        {"emailAddress": {"name": _clean(r.email_address.name), "address": _clean(r.email_address.address)}}
+        for r in recipients
+    ]
+
+
+def recipients(stored: Any) -> list[Recipient]:
+    """Addresses as the index keeps them, read back."""
+    return msgspec.convert(stored, list[Recipient])
+
+
+def _clean(text: str) -> str:
+    """Text that every database and JSON takes: no lone surrogates, no NUL."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _instant(received: datetime, now: datetime) -> datetime:
+    """A message's own date may lie outside the calendar once it is moved to UTC; then the time of indexing stands."""
+    try:
+        return received.astimezone(UTC)
+    except (OverflowError, ValueError):
+        return now

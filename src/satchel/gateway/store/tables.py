@@ -1,0 +1,158 @@
+"""The gateway's tables: accounts, mailboxes, keys, the index of messages (metadata only), webhooks and deliveries.
+
+No table holds mail content. Webhook secrets stand in the database as they are, so the file belongs to its owner alone
+(0600, in a folder of 0700) and backups of it are to be kept like passwords.
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+DEFAULT_ACCOUNT_ID = "00000000-0000-4000-8000-000000000001"
+_ID = sa.String(36)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC, on every database; refuses naive ones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a time zone")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+mailboxes = sa.Table(
+    "mailboxes",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("address", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("time_zone", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    # Set at the end of the first full pass: what was there before is indexed, and never announced.
+    sa.Column("indexed_at", UtcDateTime),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("short_identifier", sa.Text, nullable=False),
+    sa.Column("key_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("revoked_at", UtcDateTime),
+)
+
+api_key_mailboxes = sa.Table(
+    "api_key_mailboxes",
+    metadata,
+    sa.Column("key_id", _ID, sa.ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), primary_key=True),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    # Increases with every message and is never used again: the cursor of reports.
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("message_id", sa.Text, nullable=False, unique=True),
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), nullable=False),
+    sa.Column("locator", sa.Text, nullable=False),
+    sa.Column("internet_message_id", sa.Text, nullable=False),
+    sa.Column("conversation_id", sa.Text, nullable=False),
+    sa.Column("received", UtcDateTime, nullable=False),
+    sa.Column("sender", sa.JSON, nullable=False),
+    sa.Column("from", sa.JSON, nullable=False, key="from_"),
+    sa.Column("to", sa.JSON, nullable=False),
+    sa.Column("cc", sa.JSON, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("has_attachments", sa.Boolean, nullable=False),
+    # False where the source could not read the envelope: the row keeps the id known and is never announced.
+    sa.Column("readable", sa.Boolean, nullable=False),
+    sa.Column("indexed_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("secret", sa.Text),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    # Removed webhooks stay for the sake of their delivery history.
+    sa.Column("removed_at", UtcDateTime),
+)
+
+webhook_mailboxes = sa.Table(
+    "webhook_mailboxes",
+    metadata,
+    sa.Column("webhook_id", _ID, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), primary_key=True),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("webhook_id", _ID, sa.ForeignKey("webhooks.id"), nullable=False),
+    sa.Column("message_row_id", sa.ForeignKey("messages.id"), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    # Attempts whose outcome is known. One that was cut off by a stop of the gateway itself is not among them.
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("next_attempt_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("last_status_code", sa.Integer),
+    sa.Column("last_error", sa.Text),
+    sa.Column("last_answer", sa.Text),
+    sa.UniqueConstraint("webhook_id", "message_row_id"),
+    sa.Index(None, "status", "next_attempt_at"),
+)
+
+delivery_attempts = sa.Table(
+    "delivery_attempts",
+    metadata,
+    sa.Column("delivery_id", _ID, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("status_code", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("answer", sa.Text),
+)

@@ -1,0 +1,164 @@
+"""One delivery attempt: written down, sent, judged, written down again, and queued anew where it is to be repeated."""
+
+import random
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import aiohttp
+import msgspec
+import structlog
+from aiohttp.resolver import DefaultResolver
+
+from satchel import __version__
+from satchel.durable.engine import DurableEngine
+from satchel.gateway.settings import WebhookSettings
+from satchel.gateway.store.database import Store
+from satchel.gateway.store.deliveries import BegunAttempt, PendingDelivery, begin_attempt, finish_attempt
+from satchel.gateway.webhooks.decision import Outcome, decide
+from satchel.gateway.webhooks.egress import (
+    PublicResolver,
+    RefusedAddress,
+    RefusedEndpoint,
+    check_endpoint,
+    is_public,
+    literal_address,
+)
+from satchel.gateway.webhooks.payload import message_event
+
+WORKFLOW = "webhook-delivery"
+# More than the 2 KB that are kept, so that a talkative receiver's answer is still understood.
+_MAX_ANSWER_BYTES = 64 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+class WebhookSender:
+    """POSTs a body to an endpoint and says how it went; raises nothing but cancellation. Close it at the end."""
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        """To be called on the event loop that sends."""
+        self._settings = settings
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        resolver = DefaultResolver()
+        self._session = aiohttp.ClientSession(
+            # A connection for each attempt: one that died while idle would cost the receiver an attempt.
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                force_close=True,
+                ssl=context,
+                resolver=resolver if settings.allow_private_addresses else PublicResolver(resolver),
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=settings.timeout_seconds),
+            auto_decompress=False,
+            headers={"User-Agent": f"Satchel/{__version__}", "Accept-Encoding": "identity"},
+        )
+
+    async def post(self, url: str, secret: str | None, body: bytes) -> Outcome:
+        """One POST; redirects are not followed, and no more than a bounded part of the answer is read."""
+        refusal = self._refusal(url)
+        if refusal is not None:
+            return Outcome(error=refusal, refused=True)
+        headers = {"Content-Type": "application/json"}
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret}"
+        try:
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                answer = await _read_at_most(response.content, _MAX_ANSWER_BYTES)
+                return Outcome(response.status, answer, response.headers.get("Retry-After"))
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, RefusedAddress):
+                return Outcome(error="refused_address", refused=True)
+            return Outcome(error="cannot_connect")
+        except TimeoutError:
+            return Outcome(error="timeout")
+        except (aiohttp.ClientError, OSError) as error:
+            return Outcome(error=f"connection_{type(error).__name__}")
+        except ValueError:
+            return Outcome(error="refused_endpoint", refused=True)
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    def _refusal(self, url: str) -> str | None:
+        try:
+            check_endpoint(url, allow_http=self._settings.allow_http)
+        except RefusedEndpoint:
+            return "refused_endpoint"
+        address = literal_address(url)
+        if address is not None and not self._settings.allow_private_addresses and not is_public(address):
+            return "refused_address"
+        return None
+
+
+class Deliveries:
+    """Runs delivery attempts as durable work: each attempt is one workflow, so that a long pause holds no place."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: DurableEngine,
+        sender: WebhookSender,
+        settings: WebhookSettings,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._sender = sender
+        self._settings = settings
+        self._jitter = jitter
+        engine.register(WORKFLOW, self.attempt, concurrency=settings.max_parallel)
+
+    async def enqueue(self, delivery: PendingDelivery) -> None:
+        """Ask for a delivery's next attempt at its time. Asking twice for one attempt is asking once."""
+        delay_seconds = (delivery.due_at - datetime.now(UTC)).total_seconds()
+        await self._engine.enqueue(
+            WORKFLOW,
+            f"{delivery.delivery_id}#{delivery.attempt}",
+            delivery.delivery_id,
+            delivery.attempt,
+            delay_seconds=delay_seconds if delay_seconds > 0 else None,
+        )
+
+    async def attempt(self, delivery_id: str, attempt: int) -> None:
+        """One attempt of one delivery; harmless when it was made already."""
+        begun = await self._store.call(begin_attempt, delivery_id, attempt)
+        if begun is None:
+            return
+        outcome = await self._sender.post(begun.url, begun.secret, _body(begun))
+        decision = decide(
+            outcome,
+            attempt,
+            pauses=self._settings.retry_seconds,
+            jitter=self._jitter(),
+            now=datetime.now(UTC),
+        )
+        due_at = await self._store.call(finish_attempt, begun, outcome, decision)
+        log.info(
+            "delivery_attempted",
+            delivery_id=delivery_id,
+            attempt=attempt,
+            status=decision.status.value,
+            status_code=outcome.status,
+            error=decision.error,
+        )
+        if due_at is not None:
+            await self.enqueue(PendingDelivery(delivery_id, attempt + 1, due_at))
+
+
+def _body(begun: BegunAttempt) -> bytes:
+    return msgspec.json.encode(message_event(begun.message, begun.mailbox))
+
+
+async def _read_at_most(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    left = max_bytes
+    while left > 0:
+        part = await stream.read(left)
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
