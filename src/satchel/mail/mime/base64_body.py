@@ -14,7 +14,7 @@ import pybase64
 from satchel.mail.mime.size_index import ContentChanged, SizeIndex
 from satchel.mail.mime.window import pread_all
 
-WINDOW_BYTES = 1024 * 1024
+WINDOW_BYTES = 512 * 1024
 _ALPHABET = (string.ascii_letters + string.digits + "+/").encode()
 _NON_ALPHABET = bytes(sorted(set(range(256)) - set(_ALPHABET)))
 
@@ -42,7 +42,7 @@ def measure(fd: int, start: int, stop: int) -> SizeIndex:
 
 
 def decode(fd: int, index: SizeIndex, start: int, stop: int) -> Iterator[bytes]:
-    """The decoded bytes `start` to `stop`, which must lie within `index.total`, in pieces of at most 768 KiB."""
+    """The decoded bytes `start` to `stop`, which must lie within `index.total`, in pieces of at most 384 KiB."""
     position = start // 3 * 3
     offset, counted = index.mark_before(start // 3 * 4)
     skip = start // 3 * 4 - counted

@@ -12,7 +12,7 @@ from satchel.mail.mime.window import pread_all
 
 __all__ = ["PIECE_BYTES", "ContentChanged", "SizeIndex", "decode", "measure"]
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 512 * 1024
 
 
 def measure(fd: int, found: FoundAttachment) -> SizeIndex:

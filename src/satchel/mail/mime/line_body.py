@@ -37,7 +37,7 @@ def decode_uuencoded(block: bytes) -> bytes:
     pieces: list[bytes] = []
     for line in block.replace(b"\r", b"\n").split(b"\n"):
         if line:
-            needed = (((line[0] - 32) & 63) + 2) // 3 * 4
+            needed = (((line[0] - 32) & 63) * 8 + 5) // 6
             pieces.append(binascii.a2b_uu(line[: needed + 1].translate(_UU_TABLE)))
     return b"".join(pieces)
 
