@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +18,11 @@ class CommandError(Exception):
 def printable(text: str) -> str:
     """Foreign text for a terminal: control characters, escapes and direction marks become `·`."""
     return "".join("·" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in text)
+
+
+def moment(instant: datetime | None) -> str:
+    """An instant to the minute in UTC; a dash for none."""
+    return "-" if instant is None else instant.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,94 @@
+"""The files that come from the code: `make docs` writes them, a test holds that they are as written."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+from click import Command, Context, Group, Option
+
+from satchel.cli.config_file import default_config, toml_value, variable
+from satchel.cli.main import app
+from satchel.collector.settings import CollectorSettings
+from satchel.gateway.settings import GatewaySettings
+from satchel.settings import SettingsBase, fields
+
+ROOT = Path(__file__).parents[2]
+
+
+def configuration() -> str:
+    """docs/reference/configuration.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting of satchel.toml; `satchel init` writes one with all of these in it. The environment stands",
+        "over the file; a variable with `_FILE` behind its name is a file to read the value from. Relative paths",
+        "start at the folder of satchel.toml.",
+    ]
+    for settings, title in ((GatewaySettings, "The gateway"), (CollectorSettings, "The collector")):
+        lines += ["", f"## {title}: `[{settings.table}]`", "", "| setting | default | meaning |", "| --- | --- | --- |"]
+        lines += _settings_rows(settings)
+    return "\n".join(lines) + "\n"
+
+
+def _settings_rows(settings: type[SettingsBase]) -> list[str]:
+    rows = []
+    for path, field in fields(settings):
+        default = field.get_default(call_default_factory=True, validated_data={})
+        shown = "" if field.is_required() or default is None else f"`{toml_value(default)}`"
+        name = f"`{'.'.join(path)}`<br>`{variable(settings, path)}`"
+        rows.append(f"| {name} | {shown} | {field.description} |")
+    return rows
+
+
+def commands(command: Command, path: tuple[str, ...] = ("satchel",)) -> list[tuple[tuple[str, ...], Command]]:
+    """Every command with its words, groups opened."""
+    found = [(path, command)]
+    if isinstance(command, Group):
+        for name, inner in command.commands.items():
+            found += commands(inner, (*path, name))
+    return found
+
+
+def command_line() -> str:
+    """docs/reference/cli.md."""
+    lines = ["# Commands", "", "What `satchel --help` and the help of each command say, on one page."]
+    for path, command in commands(typer.main.get_command(app)):
+        lines += ["", f"## `{' '.join(path)}`", "", _plain(command.help)]
+        usage = " ".join(command.collect_usage_pieces(Context(command)))
+        lines += ["", f"    {' '.join(path)} {usage}"]
+        rows = [row for parameter in command.params if (row := _parameter_row(parameter)) is not None]
+        if rows:
+            lines += ["", "| option | meaning |", "| --- | --- |", *rows]
+    return "\n".join(lines) + "\n"
+
+
+def _parameter_row(parameter: object) -> str | None:
+    if not isinstance(parameter, Option) or parameter.hidden or "--help" in parameter.opts:
+        return None
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    source = f" Also from `{parameter.envvar}`." if parameter.envvar else ""
+    return f"| {names} | {_plain(parameter.help)}{source} |"
+
+
+def _plain(text: str | None) -> str:
+    return re.sub(r"\s*\n\s*", " ", (text or "").strip()).replace("|", "\\|")
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "docs/reference/configuration.md": configuration,
+    "docs/reference/cli.md": command_line,
+    "tests/golden/satchel.toml": default_config,
+}
+
+
+def main() -> None:
+    for name, write in FILES.items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(write(), "utf-8")
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()
