@@ -1,0 +1,99 @@
+"""What was read of messages lately: structure and exact sizes, so that a list and its downloads scan a message once."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from satchel.mail.folder.message import OpenMessage
+from satchel.mail.mime import Bounds, FoundAttachment, MessageStructure, SizeIndex, measure, read_structure
+
+_MAX_MESSAGES = 512
+_MAX_BYTES = 16 * 1024 * 1024
+_MESSAGE_COST_BYTES = 1024
+_ATTACHMENT_COST_BYTES = 1024
+_MARK_COST_BYTES = 160
+
+_Key = tuple[int, int, int, int, bytes]
+
+
+class Reading:
+    """One message's structure and sizes, each computed at most once, whichever thread asks first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._structure: MessageStructure | None = None
+        self._sizes: dict[str, SizeIndex] = {}
+
+    def structure(self, message: OpenMessage, fd: int, bounds: Bounds) -> MessageStructure:
+        """Raises `MessageTooComplex`, `OSError`."""
+        with self._lock:
+            if self._structure is None:
+                self._structure = read_structure(fd, message.start, message.stop, bounds)
+            return self._structure
+
+    def size(self, found: FoundAttachment, fd: int) -> SizeIndex:
+        """Raises `OSError`."""
+        with self._lock:
+            index = self._sizes.get(found.path)
+            if index is None:
+                index = self._sizes[found.path] = measure(fd, found)
+            return index
+
+    def cost_bytes(self) -> int:
+        """About how much memory it holds."""
+        structure = self._structure
+        if structure is None:
+            return _MESSAGE_COST_BYTES
+        attachments = len(structure.attachments) * _ATTACHMENT_COST_BYTES
+        # Copied at once instead of locked, so that nobody waits here for a size that is being counted.
+        marks = sum(len(sizes.marks) for sizes in list(self._sizes.values())) * _MARK_COST_BYTES
+        return _MESSAGE_COST_BYTES + len(structure.header) + attachments + marks
+
+
+@dataclass
+class Readings:
+    """The most recently used readings, bounded by number and memory. A message that changed is another message."""
+
+    max_messages: int = _MAX_MESSAGES
+    max_bytes: int = _MAX_BYTES
+    _kept: OrderedDict[_Key, tuple[Reading, int]] = field(default_factory=OrderedDict)
+    _held_bytes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, message: OpenMessage) -> Reading:
+        """The reading of a message, shared by all who ask while it is kept."""
+        key = _key(message)
+        with self._lock:
+            reading, cost = self._kept.get(key) or (Reading(), 0)
+            self._kept[key] = (reading, cost)
+            self._kept.move_to_end(key)
+            self._shrink()
+            return reading
+
+    def account(self, message: OpenMessage) -> None:
+        """Take note of what the message's reading has come to cost, and forget older ones if that is too much."""
+        key = _key(message)
+        with self._lock:
+            if key in self._kept:
+                reading, before = self._kept[key]
+                now = reading.cost_bytes()
+                self._kept[key] = (reading, now)
+                self._held_bytes += now - before
+                self._shrink()
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _shrink(self) -> None:
+        while self._kept and (len(self._kept) > self.max_messages or self._held_bytes > self.max_bytes):
+            _, (_, cost) = self._kept.popitem(last=False)
+            self._held_bytes -= cost
+
+
+def _key(message: OpenMessage) -> _Key:
+    # Not the file's size and time, which in an mbox change with every other message.
+    return (message.identity.device, message.identity.inode, message.start, message.stop, message.witness)

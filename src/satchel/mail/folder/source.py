@@ -1,0 +1,224 @@
+"""`FolderSource`: a mail server that is a folder of Maildirs, mbox files and folders of .eml files."""
+
+import builtins
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from satchel.contract.attachments import Attachment, AttachmentType
+from satchel.mail.folder.arrivals import Arrivals, Timing
+from satchel.mail.folder.content import FolderContent
+from satchel.mail.folder.emlfolder import EmlFolder
+from satchel.mail.folder.files import translate
+from satchel.mail.folder.ids import (
+    Layout,
+    attachment_id,
+    conversation_id,
+    entity_tag,
+    message_id,
+    read_locator,
+)
+from satchel.mail.folder.layouts import LayoutReader, entry_address, find_stores
+from satchel.mail.folder.maildir import Maildir
+from satchel.mail.folder.mbox import Mbox
+from satchel.mail.folder.message import OpenMessage
+from satchel.mail.folder.notices import Changes, watch_folders
+from satchel.mail.folder.readings import Reading, Readings
+from satchel.mail.folder.threads import Threads
+from satchel.mail.mime import Bounds, FoundAttachment, MessageTooComplex
+from satchel.mail.mime.envelope import Envelope, read_envelope
+from satchel.mail.mime.window import pread_all
+from satchel.mail.source import (
+    AttachmentNotFound,
+    BrokenMessage,
+    MessageNotFound,
+    MessageRef,
+    MessageSummary,
+    NotDownloadable,
+)
+
+_THREADS = 8
+_HEADER_BYTES = 256 * 1024
+
+T = TypeVar("T")
+
+
+class FolderSource:
+    """A `MailSource`: `<address>/` as a Maildir or a folder of .eml files, or `<address>.mbox`, below one root.
+
+    Nothing is written, no link below the root is followed, and all reading happens in threads of its own. A file is
+    believed to be complete when its size and time have rested for `settle_seconds` (a Maildir's always is). Besides
+    the kernel's notices, everything is looked through every `rescan_seconds`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        settle_seconds: float = 0.5,
+        rescan_seconds: float = 30.0,
+        batch_size: int = 500,
+        bounds: Bounds | None = None,
+        changes: Changes = watch_folders,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._root = root.absolute()
+        self._bounds = bounds or Bounds()
+        self._threads = Threads(_THREADS)
+        self._readings = Readings()
+        self._changes = changes
+        self._timing = Timing(settle_seconds, rescan_seconds, batch_size, now, time.monotonic)
+        self._layouts: dict[Layout, LayoutReader] = {
+            Layout.MAILDIR: Maildir(self._root),
+            Layout.EML: EmlFolder(self._root),
+            Layout.MBOX: Mbox(self._root),
+        }
+
+    async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+        """See `MailSource.watch`. Raises `SourceUnavailable` when the root itself cannot be read."""
+        arrivals = Arrivals(self._root, self._layouts, self._threads, self._changes, self._timing)
+        async with aclosing(arrivals.batches()) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def describe(self, message: MessageRef) -> MessageSummary:
+        """See `MailSource.describe`.
+
+        `received` is the date of the topmost `Received:` field, which the mailbox's own server wrote; without one, the
+        file's time, or in an mbox, whose time is not the message's, the `Date:`. A message beyond the bounds is
+        described by its header and said to have attachments, so that somebody looks at it.
+        """
+        return await self._threads.submit(lambda: self._with_message(message, self._describe))
+
+    async def list(self, message: MessageRef) -> Sequence[Attachment]:
+        """See `MailSource.list`; sizes are exact, found by counting."""
+        return await self._threads.submit(lambda: self._with_message(message, self._list))
+
+    async def open(self, message: MessageRef, attachment_id: str) -> FolderContent:
+        """See `MailSource.open`."""
+        return await self._threads.run_opening(lambda: self._open_content(message, attachment_id))
+
+    async def mailboxes(self) -> Sequence[str]:
+        """See `MailSource.mailboxes`. Raises `SourceUnavailable`."""
+        stores = await self._threads.submit(lambda: find_stores(self._root))
+        return sorted({store.mailbox for store in stores})
+
+    async def aclose(self) -> None:
+        self._threads.close()
+
+    def _open_message(self, ref: MessageRef) -> OpenMessage:
+        place = read_locator(ref.locator)
+        if entry_address(place.layout, place.entry) != ref.mailbox or message_id(ref.mailbox, place) != ref.message_id:
+            raise MessageNotFound("The message's locator belongs to another message.")
+        return self._layouts[place.layout].open(place)
+
+    def _with_message(self, ref: MessageRef, read: Callable[[MessageRef, OpenMessage, int], T]) -> T:
+        try:
+            opened = self._open_message(ref)
+            try:
+                with opened.file.reading() as fd:
+                    result = read(ref, opened, fd)
+                    opened.check(fd)
+                return result
+            finally:
+                opened.close()
+        except OSError as error:
+            raise translate(error) from error
+        except MessageTooComplex as error:
+            raise BrokenMessage(f"The message is not read: {error}.") from error
+
+    def _describe(self, ref: MessageRef, opened: OpenMessage, fd: int) -> MessageSummary:
+        try:
+            structure = self._readings.of(opened).structure(opened, fd, self._bounds)
+            header = structure.header
+            has_attachments = any(not _is_picture_in_text(found) for found in structure.attachments)
+            self._readings.account(opened)
+        except MessageTooComplex:
+            header = pread_all(fd, min(_HEADER_BYTES, opened.stop - opened.start), opened.start)
+            has_attachments = True
+        envelope = read_envelope(header)
+        return MessageSummary(
+            ref=ref,
+            internet_message_id=envelope.message_id,
+            conversation_id=conversation_id(ref.mailbox, envelope.conversation_root or ref.message_id),
+            received=_received(envelope, opened),
+            sender=envelope.sender,
+            from_=envelope.from_,
+            to=envelope.to,
+            cc=envelope.cc,
+            subject=envelope.subject,
+            has_attachments=has_attachments,
+        )
+
+    def _list(self, ref: MessageRef, opened: OpenMessage, fd: int) -> builtins.list[Attachment]:
+        reading = self._readings.of(opened)
+        structure = reading.structure(opened, fd, self._bounds)
+        modified = _modified(structure.header, opened)
+        listed = [_attachment(ref, found, reading.size(found, fd).total, modified) for found in structure.attachments]
+        self._readings.account(opened)
+        return listed
+
+    def _open_content(self, ref: MessageRef, wanted: str) -> FolderContent:
+        try:
+            opened = self._open_message(ref)
+            try:
+                with opened.file.reading() as fd:
+                    reading = self._readings.of(opened)
+                    content = self._content(ref, opened, reading, wanted, fd)
+                    opened.check(fd)
+                self._readings.account(opened)
+            except BaseException:
+                opened.close()
+                raise
+        except OSError as error:
+            raise translate(error) from error
+        except MessageTooComplex as error:
+            raise BrokenMessage(f"The message is not read: {error}.") from error
+        return content
+
+    def _content(self, ref: MessageRef, opened: OpenMessage, reading: Reading, wanted: str, fd: int) -> FolderContent:
+        structure = reading.structure(opened, fd, self._bounds)
+        for found in structure.attachments:
+            if attachment_id(ref.message_id, found.fingerprint) == wanted:
+                break
+        else:
+            raise AttachmentNotFound("The message has no such attachment, or it changed: list its attachments again.")
+        if found.kind is not AttachmentType.FILE:
+            raise NotDownloadable("Only file attachments can be downloaded.")
+        sizes = reading.size(found, fd)
+        attachment = _attachment(ref, found, sizes.total, _modified(structure.header, opened))
+        etag = entity_tag(found.fingerprint, b"%d %d" % (found.stop - found.start, sizes.total), opened.witness)
+        return FolderContent(opened, found, sizes, attachment, etag, self._threads)
+
+
+def _attachment(ref: MessageRef, found: FoundAttachment, size: int, modified: datetime) -> Attachment:
+    return Attachment(
+        id=attachment_id(ref.message_id, found.fingerprint),
+        name=found.name,
+        content_type=found.content_type,
+        size=size,
+        attachment_type=found.kind.value,
+        is_inline=found.is_inline,
+        content_id=found.content_id,
+        last_modified=modified,
+    )
+
+
+def _is_picture_in_text(found: FoundAttachment) -> bool:
+    return found.is_inline and found.content_type.startswith("image/")
+
+
+def _modified(header: bytes, opened: OpenMessage) -> datetime:
+    """A message file's own time; in an mbox, whose time changes with every message, the time of receipt."""
+    return _received(read_envelope(header), opened) if opened.is_shared else opened.modified
+
+
+def _received(envelope: Envelope, opened: OpenMessage) -> datetime:
+    if envelope.received is not None:
+        return envelope.received
+    if opened.is_shared and envelope.date is not None:
+        return envelope.date
+    return opened.modified
