@@ -1,0 +1,161 @@
+"""The download's answer: which part of a file is asked for, and its bytes at ASGI level (contract section 7)."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from satchel.contract.headers import content_disposition
+from satchel.contract.ranges import ByteRange, if_none_match, if_range, parse_range, quote_etag
+from satchel.gateway.api.boundary import StreamBroken
+from satchel.gateway.service import next_chunk
+from satchel.mail.source import AttachmentContent, SourceError
+
+_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
+_UNKNOWN_TYPE = "application/octet-stream"
+
+
+def safe_content_type(content_type: str) -> str:
+    """A file's own type if it is one by its form (RFC 6838 section 4.2), else that of unknown bytes. It comes from
+    mail and may be anything."""
+    return content_type if _TYPE.fullmatch(content_type) else _UNKNOWN_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a download is answered. `span` is the part to send, None for the whole of a file of unknown size."""
+
+    status: int
+    span: ByteRange | None
+    headers: dict[str, str]
+
+    @property
+    def has_body(self) -> bool:
+        return self.status in {200, 206}
+
+
+def plan_download(content: AttachmentContent, request_headers: dict[str, str | None]) -> Plan:
+    """What to answer for an open file, given `range`, `if-range` and `if-none-match` of the request.
+
+    Conditions in the order of RFC 9110 section 13.2.2. Ranges need a known size; a validator needs an ETag.
+    Raises RangeNotSatisfiable.
+    """
+    size, etag = content.size, content.etag
+    headers = {"X-Content-Type-Options": "nosniff"}
+    if etag is not None:
+        headers["ETag"] = quote_etag(etag)
+        if if_none_match(request_headers.get("if-none-match"), etag):
+            return Plan(304, None, headers)
+    if size is not None:
+        headers["Accept-Ranges"] = "bytes"
+    headers["Content-Type"] = safe_content_type(content.attachment.content_type)
+    headers["Content-Disposition"] = content_disposition(content.attachment.name)
+    if size is None:
+        return Plan(200, None, headers)
+    wanted = _wanted_range(request_headers, size, etag)
+    if wanted is None:
+        return Plan(200, ByteRange(0, size), headers | {"Content-Length": str(size)})
+    return Plan(
+        206, wanted, headers | {"Content-Range": wanted.content_range(size), "Content-Length": str(wanted.length)}
+    )
+
+
+def _wanted_range(request_headers: dict[str, str | None], size: int, etag: str | None) -> ByteRange | None:
+    """Raises RangeNotSatisfiable."""
+    condition = request_headers.get("if-range")
+    if condition is not None and (etag is None or not if_range(condition, etag)):
+        return None
+    return parse_range(request_headers.get("range"), size)
+
+
+class DownloadResponse(Response):
+    """Streams an open attachment and closes it, whatever happens. The first bytes are asked for before the answer
+    begins, so that a source which fails at once still gets an error answered.
+
+    Raises ApiError before the answer has begun, StreamBroken afterwards.
+    """
+
+    def __init__(self, content: AttachmentContent, plan: Plan) -> None:
+        super().__init__(status_code=plan.status)
+        self._content = content
+        self._plan = plan
+        self.raw_headers = [(k.lower().encode(), v.encode("latin-1")) for k, v in plan.headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["method"] == "HEAD" or not self._plan.has_body:
+                await self._start(send)
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await self._stream(receive, send)
+        finally:
+            await self._content.aclose()
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
+        span = self._plan.span
+        chunks = self._content.chunks(span.start, span.stop) if span is not None else self._content.chunks()
+        length = span.length if span is not None else None
+        try:
+            first = await next_chunk(chunks) or b""
+            if len(first) == length and await next_chunk(chunks) is None:
+                await self._start(send)
+                await send({"type": "http.response.body", "body": first})
+                return
+            await self._start(send)
+            last = await _unless_disconnected(_send_all(first, chunks, length, send), receive)
+            if last is not None:
+                await send({"type": "http.response.body", "body": last})
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+
+async def _send_all(first: bytes, chunks: AsyncIterator[bytes], length: int | None, send: Send) -> bytes:
+    """Send all pieces but the last, which is given back once the source has confirmed that it was the last.
+
+    Else a source that finds at its very end that the bytes were wrong could no longer make the answer look short.
+    """
+    held = first
+    given = len(held)
+    try:
+        async for chunk in chunks:
+            await send({"type": "http.response.body", "body": held, "more_body": True})
+            held = chunk
+            given += len(chunk)
+            if length is not None and given > length:
+                break
+    except SourceError as error:
+        raise StreamBroken(type(error).__name__) from error
+    if length is not None and given != length:
+        raise StreamBroken("source_gave_too_little" if given < length else "source_gave_too_much")
+    return held
+
+
+async def _unless_disconnected(sending: Coroutine[Any, Any, bytes], receive: Receive) -> bytes | None:
+    """The result of sending, or None when the client went away first; the sending is over in either case."""
+    pump, watch = asyncio.create_task(sending), asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait({pump, watch}, return_when=asyncio.FIRST_COMPLETED)
+        return pump.result() if pump.done() else None
+    finally:
+        pump.cancel()
+        watch.cancel()
+        await asyncio.wait({pump, watch})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def conditional_headers(request: Request) -> dict[str, str | None]:
+    """The request headers that `plan_download` reads."""
+    return {name: request.headers.get(name) for name in ("range", "if-range", "if-none-match")}

@@ -1,0 +1,106 @@
+"""Puts the gateway together and runs it: source → intake → durable deliveries, and the API over the same index."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+import uvloop
+
+from satchel import __version__
+from satchel.durable.database import sqlite_url
+from satchel.durable.engine import DurableEngine
+from satchel.gateway.admission import Admission
+from satchel.gateway.api.application import build_application
+from satchel.gateway.api.server import ApiServer
+from satchel.gateway.intake import Intake
+from satchel.gateway.limits import AccountRate
+from satchel.gateway.lock import data_folder_lock
+from satchel.gateway.logs import configure_logs
+from satchel.gateway.service import AttachmentService
+from satchel.gateway.settings import GatewaySettings
+from satchel.gateway.store.database import Store, is_reachable, open_database
+from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
+from satchel.mail.folder.source import FolderSource
+from satchel.mail.source import MailSource
+
+_ENGINE_FILE = "durable.db"
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: GatewaySettings) -> None:
+    """Serve on an event loop of its own until the process is asked to stop. Raises DataFolderInUse."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Run the gateway until SIGTERM or SIGINT. Raises DataFolderInUse."""
+    configure_logs(settings.log)
+    with data_folder_lock(settings.data_dir):
+        async with _source(settings) as source, _store(settings) as store, _deliveries(settings, store) as deliveries:
+            intake = Intake(source, store, deliveries, sweep_seconds=settings.webhooks.sweep_seconds)
+
+            async def ready() -> dict[str, bool]:
+                return {"store": await store.call(is_reachable), "intake": intake.is_caught_up}
+
+            application = build_application(
+                Admission(store, AccountRate(settings.rate_limit_per_minute)),
+                AttachmentService(source),
+                ready,
+                public_url=settings.public_url,
+            )
+            server = ApiServer(
+                application,
+                host=settings.listen_host,
+                port=settings.listen_port,
+                grace_seconds=settings.shutdown_grace_seconds,
+            )
+            await _serve_and_take_in(server, intake)
+    log.info("gateway_stopped")
+
+
+async def _serve_and_take_in(server: ApiServer, intake: Intake) -> None:
+    """Run both; when the server has been stopped the intake ends too, and a defect in either ends the other."""
+    log.info("gateway_starting", version=__version__, python=sys.version.split()[0])
+    async with asyncio.TaskGroup() as tasks:
+        taking_in = tasks.create_task(intake.run())
+        await server.serve()
+        taking_in.cancel()
+
+
+@asynccontextmanager
+async def _source(settings: GatewaySettings) -> AsyncIterator[MailSource]:
+    source = FolderSource(
+        settings.folder.path,
+        settle_seconds=settings.folder.settle_seconds,
+        rescan_seconds=settings.folder.rescan_seconds,
+    )
+    try:
+        yield source
+    finally:
+        await source.aclose()
+
+
+@asynccontextmanager
+async def _store(settings: GatewaySettings) -> AsyncIterator[Store]:
+    store = Store(open_database(settings.data_dir), settings.store_threads)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def _deliveries(settings: GatewaySettings, store: Store) -> AsyncIterator[Deliveries]:
+    engine = DurableEngine("satchel-gateway", sqlite_url(settings.data_dir / _ENGINE_FILE))
+    sender = WebhookSender(settings.webhooks)
+    deliveries = Deliveries(store, engine, sender, settings.webhooks)
+    try:
+        await engine.launch()
+        yield deliveries
+    finally:
+        await engine.shutdown(grace_seconds=settings.shutdown_grace_seconds)
+        await sender.aclose()

@@ -1,0 +1,147 @@
+"""Takes in what arrives at the mail source: into the index, with a delivery to every webhook that wants to know."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import sqlalchemy as sa
+import structlog
+
+from satchel.gateway.store.database import Store
+from satchel.gateway.store.deliveries import PendingDelivery, pending_deliveries
+from satchel.gateway.store.mailboxes import mark_indexed, register_mailboxes
+from satchel.gateway.store.messages import Arrival, known_message_ids, record_arrivals
+from satchel.mail.source import MailSource, MessageNotFound, MessageRef, MessageSummary, SourceError
+
+_SLICE = 200
+_AT_ONCE = 16
+_MAX_DESCRIBE_ATTEMPTS = 20
+_MAX_PENDING = 100_000
+_SWEEP_LIMIT = 500
+
+log = structlog.get_logger(__name__)
+
+
+class DeliveryQueue(Protocol):
+    """Where deliveries are asked for; asking twice is asking once."""
+
+    async def enqueue(self, delivery: PendingDelivery) -> None: ...
+
+
+class Intake:
+    """Keeps the index and the mail source in step, and asks for deliveries.
+
+    A delivery is durable with its index row before it is asked for, so a crash at any point loses none; its id comes
+    from webhook and message, so none is made twice.
+    """
+
+    def __init__(self, source: MailSource, store: Store, deliveries: DeliveryQueue, *, sweep_seconds: float) -> None:
+        self._source = source
+        self._store = store
+        self._deliveries = deliveries
+        self._sweep_seconds = sweep_seconds
+        self._first_pass = True
+        self._undescribed: dict[str, tuple[MessageRef, int]] = {}
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything that the source had at the start is in the index."""
+        return not self._first_pass
+
+    async def run(self) -> None:
+        """Watch the source and sweep until cancelled; trouble with the source or the database is tried again."""
+        await self._enqueue_pending(due_before=None, limit=_MAX_PENDING)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            tasks.create_task(self._sweep())
+
+    async def take(self, batch: Sequence[MessageRef]) -> None:
+        """Index what is new in a batch of the source and ask for its deliveries. An empty one ends the first pass."""
+        if not batch and self._first_pass:
+            await self._store.call(register_mailboxes, await self._source.mailboxes())
+            await self._store.call(mark_indexed)
+            self._first_pass = False
+            log.info("intake_caught_up")
+        for start in range(0, len(batch), _SLICE):
+            await self._take_slice({ref.message_id: ref for ref in batch[start : start + _SLICE]})
+
+    async def sweep(self) -> None:
+        """Try again what was left over: messages that could not be described, deliveries that nobody works on."""
+        if not self._first_pass:
+            await self._store.call(mark_indexed)
+        await self._take_slice({message_id: ref for message_id, (ref, _) in list(self._undescribed.items())[:_SLICE]})
+        overdue = datetime.now(UTC) - timedelta(seconds=self._sweep_seconds)
+        await self._enqueue_pending(due_before=overdue, limit=_SWEEP_LIMIT)
+
+    async def _watch(self) -> None:
+        while True:
+            batches = self._source.watch()
+            try:
+                async for batch in batches:
+                    await self.take(batch)
+            except (SourceError, sa.exc.SQLAlchemyError, OSError) as error:
+                log.warning("intake_interrupted", error=type(error).__name__)
+            finally:
+                if isinstance(batches, AsyncGenerator):
+                    await batches.aclose()
+            await asyncio.sleep(self._sweep_seconds)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._sweep_seconds)
+            try:
+                await self.sweep()
+            except (SourceError, sa.exc.SQLAlchemyError, OSError) as error:
+                log.warning("sweep_interrupted", error=type(error).__name__)
+
+    async def _take_slice(self, refs: dict[str, MessageRef]) -> None:
+        if not refs:
+            return
+        known = await self._store.call(known_message_ids, list(refs))
+        arrivals: list[Arrival] = []
+        new = [ref for message_id, ref in refs.items() if message_id not in known]
+        for start in range(0, len(new), _AT_ONCE):
+            group = new[start : start + _AT_ONCE]
+            described = await asyncio.gather(*map(self._source.describe, group), return_exceptions=True)
+            for ref, result in zip(group, described, strict=True):
+                arrival = self._judge(ref, result)
+                if arrival is not None:
+                    arrivals.append(arrival)
+        if arrivals:
+            await self._record(arrivals)
+        for message_id in refs.keys() & known:
+            self._undescribed.pop(message_id, None)
+
+    def _judge(self, ref: MessageRef, result: MessageSummary | BaseException) -> Arrival | None:
+        """What to index of a message, given its description or why there is none; None: nothing, or not yet."""
+        if isinstance(result, MessageSummary):
+            return Arrival(ref, result)
+        if not isinstance(result, Exception):
+            raise result
+        if isinstance(result, MessageNotFound):
+            self._undescribed.pop(ref.message_id, None)
+            return None
+        _, attempts = self._undescribed.get(ref.message_id, (ref, 0))
+        is_permanent = isinstance(result, SourceError) and not result.transient
+        if is_permanent or attempts + 1 >= _MAX_DESCRIBE_ATTEMPTS:
+            log.warning("message_unreadable", message_id=ref.message_id, error=type(result).__name__)
+            return Arrival(ref, None)
+        log.info("message_not_described", message_id=ref.message_id, error=type(result).__name__, attempt=attempts + 1)
+        self._undescribed[ref.message_id] = (ref, attempts + 1)
+        return None
+
+    async def _record(self, arrivals: list[Arrival]) -> None:
+        delivery_ids = await self._store.call(record_arrivals, arrivals, first_pass=self._first_pass)
+        for arrival in arrivals:
+            self._undescribed.pop(arrival.ref.message_id, None)
+        log.info("messages_indexed", count=len(arrivals), deliveries=len(delivery_ids))
+        now = datetime.now(UTC)
+        await asyncio.gather(*(self._deliveries.enqueue(PendingDelivery(id_, 1, now)) for id_ in delivery_ids))
+
+    async def _enqueue_pending(self, *, due_before: datetime | None, limit: int) -> None:
+        pending = await self._store.call(pending_deliveries, due_before=due_before, limit=limit)
+        if pending:
+            log.info("deliveries_taken_up", count=len(pending))
+        for start in range(0, len(pending), _SLICE):
+            await asyncio.gather(*map(self._deliveries.enqueue, pending[start : start + _SLICE]))

@@ -1,0 +1,87 @@
+"""Attachments of messages that the caller may see; here a mail source's errors become the API's, and nowhere else."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from satchel.contract.attachments import Attachment
+from satchel.contract.errors import ApiError, Forbidden, NotFound, Reason, UpstreamTrouble, error_class
+from satchel.gateway.admission import NOT_FOUND
+from satchel.mail.source import (
+    AttachmentContent,
+    AttachmentNotFound,
+    BrokenMessage,
+    MailSource,
+    MessageNotFound,
+    MessageRef,
+    NotDownloadable,
+    SourceError,
+    SourceUnavailable,
+)
+
+_DEFAULT_RETRY_AFTER_SECONDS = 10.0
+# Statuses of the mail server that the contract lets pass (section 4), beside 5xx; any other becomes 503.
+_FORWARDED = frozenset({401, 403, 429})
+
+
+class AttachmentService:
+    """Lists and opens attachments. Whether the caller may is decided before."""
+
+    def __init__(self, source: MailSource) -> None:
+        self._source = source
+
+    async def list(self, message: MessageRef) -> Sequence[Attachment]:
+        """All attachments of a message. Raises ApiError."""
+        try:
+            return await self._source.list(message)
+        except SourceError as error:
+            raise api_error(error) from error
+
+    async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
+        """A `fileAttachment`, open; the caller closes it. Raises ApiError."""
+        try:
+            return await self._source.open(message, attachment_id)
+        except SourceError as error:
+            raise api_error(error) from error
+
+
+async def next_chunk(chunks: AsyncIterator[bytes]) -> bytes | None:
+    """The next piece of a body, None at its end, while a failure can still be answered as one. Raises ApiError."""
+    try:
+        async for chunk in chunks:
+            return chunk
+    except SourceError as error:
+        raise api_error(error) from error
+    return None
+
+
+def api_error(error: SourceError) -> ApiError:
+    """What the API answers for a failure of the mail source."""
+    if isinstance(error, (MessageNotFound, AttachmentNotFound)):
+        return NotFound(NOT_FOUND)
+    if isinstance(error, NotDownloadable):
+        return Forbidden(
+            "Only a fileAttachment can be downloaded; this is an itemAttachment or a referenceAttachment.",
+            reason=Reason.ATTACHMENT_TYPE_NOT_DOWNLOADABLE,
+        )
+    if isinstance(error, BrokenMessage):
+        return UpstreamTrouble(
+            "The message cannot be read: it has too many parts, is nested too deeply or has headers too large.",
+            status=502,
+            reason=Reason.MESSAGE_UNREADABLE,
+        )
+    if isinstance(error, SourceUnavailable):
+        return _unavailable(error)
+    return UpstreamTrouble("The mail server gave an answer that cannot be used.", status=502)
+
+
+def _unavailable(error: SourceUnavailable) -> ApiError:
+    status = error.upstream_status
+    if status is None or not (status in _FORWARDED or 500 <= status <= 599):
+        status = 503
+    wait_seconds = error.retry_after_seconds
+    if wait_seconds is None and status in {429, 503}:
+        wait_seconds = _DEFAULT_RETRY_AFTER_SECONDS
+    if status == 429:
+        reason, text = Reason.UPSTREAM_THROTTLED, "The mail server is limiting requests. Try again later."
+    else:
+        reason, text = Reason.UPSTREAM_UNAVAILABLE, "The mail server does not answer as it should. Try again later."
+    return error_class(status)(text, status=status, reason=reason, retry_after_seconds=wait_seconds)
