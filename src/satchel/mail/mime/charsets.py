@@ -13,8 +13,7 @@ _SUPERSETS = {
     "euc_kr": "cp949",
     "ascii": "utf-8",
     "iso8859-1": "cp1252",
-    "iso8859-8-i": "iso8859-8",
-    "iso8859-8-e": "iso8859-8",
+    "iso2022_jp": "iso2022_jp_ext",
 }
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -48,7 +47,9 @@ def _codec(charset: str) -> str | None:
 def _is_text(name: str) -> bool:
     """Whether bytes of this codec decode to text; base64, zlib and their like do not."""
     try:
-        b"".decode(name)
-    except (LookupError, UnicodeError):
+        b"a".decode(name)
+    except LookupError:
         return False
+    except UnicodeError:
+        return True
     return True
