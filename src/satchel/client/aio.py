@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
-import msgspec
-
 from satchel.client.download import Downloaded, OnProgress, download
 from satchel.client.errors import ClientError, ConfigurationError, UnexpectedAnswer
 from satchel.client.retry import DEFAULT_RETRIES, RetryIn, RetryPolicy
 from satchel.client.stream import AttachmentStream, read_head
 from satchel.client.target import Target
 from satchel.client.transport import DEFAULT_TIMEOUTS, Answer, Timeouts, Transport
-from satchel.contract.attachments import Attachment, AttachmentList
+from satchel.contract.attachments import Attachment, decode_attachments
 from satchel.contract.errors import ApiError, NotFound, decode_error
 from satchel.contract.headers import RateLimitState, parse_rate_limit, parse_retry_after
 from satchel.contract.ranges import quote_etag
@@ -225,8 +223,8 @@ def _path(route: Route, **ids: str) -> str:
 
 def _decode_list(body: bytes, answer: Answer) -> list[Attachment]:
     try:
-        return msgspec.json.decode(body, type=AttachmentList).attachments
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return decode_attachments(body)
+    except ValueError:
         kind = "an HTML page" if "html" in (answer.header("Content-Type") or "").lower() else "no list of attachments"
         raise UnexpectedAnswer(
             f"The answer (HTTP {answer.status}) is {kind}. "

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -40,3 +41,50 @@ class AttachmentList(msgspec.Struct, frozen=True):
     """The whole answer of the list call: never paginated."""
 
     attachments: list[Attachment]
+
+
+class _Listed(msgspec.Struct, frozen=True, rename="camel"):
+    """An attachment as some server lists it: Graph's `null`s and fields of other meanings get through to here."""
+
+    id: str
+    attachment_type: str
+    name: str | None = None
+    content_type: str | None = None
+    size: int | None = None
+    is_inline: Any = None
+    content_id: Any = None
+    last_modified: Any = None
+
+
+class _ListedAll(msgspec.Struct, frozen=True):
+    attachments: list[_Listed]
+
+
+def decode_attachments(body: bytes) -> list[Attachment]:
+    """The list call's answer, with every gap of a foreign server filled. Raises ValueError where it is no such list."""
+    try:
+        listed = msgspec.json.decode(body, type=_ListedAll).attachments
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"no list of attachments: {error}") from None
+    return [_complete(each) for each in listed]
+
+
+def _complete(listed: _Listed) -> Attachment:
+    content_type = (listed.content_type or "").partition(";")[0].strip().lower()
+    return Attachment(
+        id=listed.id,
+        name=listed.name or "",
+        content_type=content_type or "application/octet-stream",
+        size=max(0, listed.size or 0),
+        attachment_type=listed.attachment_type,
+        is_inline=listed.is_inline if isinstance(listed.is_inline, bool) else None,
+        content_id=listed.content_id if isinstance(listed.content_id, str) else None,
+        last_modified=_moment(listed.last_modified),
+    )
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return msgspec.convert(value, datetime) if isinstance(value, str) else None
+    except msgspec.ValidationError:
+        return None

@@ -63,6 +63,18 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
+class _Explanation(msgspec.Struct, frozen=True, rename="camel"):
+    message: str
+    reason: str | None = None
+    request_id: str | None = None
+
+
+class _Explained(msgspec.Struct, frozen=True):
+    """What is needed of an envelope; a server that leaves out the rest is still understood."""
+
+    error: _Explanation
+
+
 class ApiError(Exception):
     """A call that failed, as the gateway raises it and as the client meets it.
 
@@ -143,8 +155,8 @@ def decode_error(status: int, body: bytes, *, retry_after_seconds: float | None 
     """The exception for a failed answer, whatever its body: a proxy's HTML page gives the status alone."""
     kind = error_class(status)
     try:
-        detail = msgspec.json.decode(body, type=ErrorEnvelope).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        detail = msgspec.json.decode(body, type=_Explained).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         message = f"The server answered HTTP {status} without an explanation that could be read."
         return kind(message, status=status, retry_after_seconds=retry_after_seconds)
     return kind(

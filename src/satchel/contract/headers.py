@@ -9,13 +9,18 @@ from math import ceil
 from urllib.parse import quote, unquote_to_bytes
 
 _MAX_NAME_BYTES = 200
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$&'()+,\-.;=@\[\]^_`{}~]+")
+# All of ASCII that a quoted string holds without escapes. A percent sign with two digits behind it is decoded by some
+# clients (RFC 6266 appendix D).
+_PLAIN_NAME = re.compile(r"(?:[A-Za-z0-9 !#$&'()*+,\-.:;<=>?@\[\]^_`{|}~]|%(?![0-9A-Fa-f]{2}))+")
 _UNSAFE_IN_FALLBACK = re.compile(r"[^A-Za-z0-9 !#$&'()+,\-.;=@\[\]^_`{}~]+")
 # RFC 8187 section 3.2.1, attr-char.
 _ATTR_CHARS = "!#$&+-.^_`|~"
 _PARAMETER = re.compile(r';\s*([A-Za-z0-9!#$&+\-.^_`|~]+\*?)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)')
-_RATE_LIMIT_ITEM = re.compile(r'"([^"]*)"((?:\s*;\s*[a-z]+=\d+)*)')
-_ITEM_PARAMETER = re.compile(r"([a-z]+)=(\d+)")
+# Items and parameters of structured fields (RFC 9651), as far as the two RateLimit headers use them.
+_RATE_LIMIT_ITEM = re.compile(r'"([^"]*)"((?:\s*;\s*[a-z*][a-z0-9_\-.*]*(?:="[^"]*"|=[^\s;,"]*)?)*)')
+_ITEM_PARAMETER = re.compile(r";\s*([a-z]+)=(\d+)")
+# RFC 8187 asks for UTF-8; RFC 5987 before it allowed Latin-1. Other codecs of Python run code on foreign bytes.
+_CHARSETS = {"": "utf-8", "utf-8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
 
 
 def safe_file_name(name: str) -> str:
@@ -40,7 +45,7 @@ def _shorten(name: str) -> str:
     if not dot or len(extension.encode()) > 20:
         stem, extension = name, ""
     tail = f"{dot}{extension}" if extension else ""
-    return stem.encode()[: _MAX_NAME_BYTES - len(tail.encode())].decode("utf-8", "ignore") + tail
+    return (stem.encode()[: _MAX_NAME_BYTES - len(tail.encode())].decode("utf-8", "ignore") + tail).rstrip()
 
 
 def content_disposition(name: str) -> str:
@@ -62,7 +67,8 @@ def _ascii_fallback(name: str) -> str:
     plain_stem, plain_extension = _to_ascii(stem), _to_ascii(extension).strip("_ ")
     if not plain_stem.strip("_ "):
         plain_stem = "attachment"
-    return f"{plain_stem}.{plain_extension}" if plain_extension else plain_stem
+    # Once more, because decomposing makes dots of characters that looked harmless (U+2024, U+2025).
+    return safe_file_name(f"{plain_stem}.{plain_extension}" if plain_extension else plain_stem)
 
 
 def _to_ascii(text: str) -> str:
@@ -84,18 +90,19 @@ def parse_content_disposition(header: str | None) -> str | None:
         return extended
     plain = found.get("filename")
     if plain and plain.startswith('"'):
-        plain = re.sub(r"\\(.)", r"\1", plain[1:-1])
+        plain = re.sub(r"\\(.)", r"\1", plain[1:].removesuffix('"'))
     return plain or None
 
 
 def _decode_extended(value: str | None) -> str | None:
     charset, quote_mark, rest = (value or "").partition("'")
     _, second_mark, encoded = rest.partition("'")
-    if not quote_mark or not second_mark:
+    codec = _CHARSETS.get(charset.strip().lower())
+    if not quote_mark or not second_mark or codec is None:
         return None
     try:
-        return unquote_to_bytes(encoded).decode(charset or "utf-8")
-    except (UnicodeDecodeError, LookupError):
+        return unquote_to_bytes(encoded).decode(codec)
+    except UnicodeError:
         return None
 
 
@@ -106,7 +113,7 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
         return float(value[:9])
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, IndexError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 _RANGE = re.compile(r"\s*(\d*)\s*-\s*(\d*)\s*")
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 # Longer digit strings are no file's offset, and int() refuses very long ones.
 _MAX_DIGITS = 18
@@ -59,12 +59,20 @@ def _suffix(last: str, size: int) -> ByteRange | None:
 
 
 def parse_content_range(header: str | None) -> tuple[ByteRange | None, int | None]:
-    """The range and the whole size that a `Content-Range` states; None for what it does not state."""
+    """The range and the whole size that a `Content-Range` states; None for what it does not state.
+
+    One that contradicts itself states nothing (RFC 9110 section 14.4).
+    """
     match = _CONTENT_RANGE.fullmatch((header or "").strip())
     if match is None:
         return None, None
     size = None if match[3] == "*" else int(match[3])
-    return (None if match[1] is None else ByteRange(int(match[1]), int(match[2]) + 1)), size
+    if match[1] is None:
+        return None, size
+    stated = ByteRange(int(match[1]), int(match[2]) + 1)
+    if stated.length <= 0 or (size is not None and stated.stop > size):
+        return None, None
+    return stated, size
 
 
 def quote_etag(tag: str) -> str:
