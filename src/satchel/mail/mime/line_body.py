@@ -12,7 +12,7 @@ from satchel.mail.mime.found import Encoding
 from satchel.mail.mime.size_index import ContentChanged, SizeIndex
 from satchel.mail.mime.window import pread_all
 
-_QP_BLOCK_BYTES = 1024 * 1024
+_QP_BLOCK_BYTES = 256 * 1024
 # A uuencoded line of two bytes can stand for 45: small blocks keep the decoded pieces below 1 MiB.
 _UU_BLOCK_BYTES = 32 * 1024
 
