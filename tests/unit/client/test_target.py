@@ -1,0 +1,80 @@
+"""What is accepted as base URL and key, and that the key shows nowhere."""
+
+import pytest
+
+from satchel.client import AsyncClient, Client, ConfigurationError
+from satchel.client.target import Target
+
+KEY = "sk_very-secret"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "root"),
+    [
+        ("https://host", "https://host"),
+        ("https://host/", "https://host"),
+        ("https://host/api/v1", "https://host"),
+        (" https://host/api/v1/ ", "https://host"),
+        ("HTTPS://host:8443/mail/api/v1/", "https://host:8443/mail"),
+        ("https://host/mail", "https://host/mail"),
+        ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://127.0.0.9:8080", "http://127.0.0.9:8080"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_base_urls_lead_to_the_same_root(base_url: str, root: str) -> None:
+    assert Target.parse(base_url, KEY).root == root
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "host",
+        "ftp://host",
+        "https://",
+        "https://host:port",
+        "https://host:0",
+        "https://ho st",
+        "https://[::1",
+        "https://user:pw@host",
+        "https://host?x=1",
+        "https://host/#x",
+        "https://host\r\nX: y",
+        "https://hö.example",
+    ],
+)
+def test_other_base_urls_are_refused(base_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="base URL"):
+        Target.parse(base_url, KEY)
+
+
+@pytest.mark.parametrize("base_url", ["http://satchel.example.com", "http://10.0.0.1", "http://localhost.example.com"])
+def test_a_key_does_not_go_over_plain_http_unless_told(base_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="unencrypted"):
+        Target.parse(base_url, KEY)
+    assert Target.parse(base_url, KEY, allow_http=True).root == base_url
+
+
+@pytest.mark.parametrize("api_key", ["", "  ", "two words", "käse", "a\r\nX: y"])
+def test_what_cannot_be_a_key_is_refused_without_being_shown(api_key: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Target.parse("https://host", api_key)
+    assert not api_key.strip() or api_key not in str(refused.value)
+
+
+def test_a_key_copied_with_its_line_end_works() -> None:
+    assert Target.parse("https://host", KEY + "\n").authorization() == f"Bearer {KEY}"
+
+
+def test_the_key_is_in_no_repr() -> None:
+    for shown in (Target.parse("https://host", KEY), AsyncClient("https://host", KEY), Client("https://host", KEY)):
+        assert KEY not in repr(shown)
+
+
+async def test_a_client_that_is_not_open_says_so() -> None:
+    with pytest.raises(ConfigurationError, match="async with"):
+        await AsyncClient("https://host", KEY).list_attachments("m")
+    with pytest.raises(ConfigurationError, match="with Client"):
+        Client("https://host", KEY).list_attachments("m")
