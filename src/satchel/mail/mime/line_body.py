@@ -25,11 +25,9 @@ _UU_TABLE = bytes(((code - 32) & 63) + 32 for code in range(256))
 
 def decode_quoted_printable(block: bytes) -> bytes:
     """Decodes lines; blanks before a line end are dropped (rule 3), what is no valid escape stays as it stands."""
-    if block.endswith((b" ", b"\t")) or any(pair in block for pair in (b" \n", b" \r", b"\t\n", b"\t\r")):
+    if b"\t" in block or block.endswith(b" ") or b" \n" in block or b" \r" in block:
         block = _TRAILING_BLANKS.sub(b"", block)
-    if block.count(b"=\r") != block.count(b"=\r\n"):
-        block = _LONE_CR_SOFT_BREAK.sub(b"=\n", block)
-    return binascii.a2b_qp(block)
+    return binascii.a2b_qp(_LONE_CR_SOFT_BREAK.sub(b"=\n", block))
 
 
 def decode_uuencoded(block: bytes) -> bytes:
