@@ -96,7 +96,7 @@ async def test_a_server_that_cannot_resume_is_asked_for_the_whole(
 
 async def drain(stream: AttachmentStream, lengths: list[int]) -> None:
     async for piece in stream:
-        lengths.append(len(piece))
+        lengths += [len(piece)]
 
 
 @pytest.mark.parametrize("fault", [ShortBody(MIB), Reset(MIB), Stall(MIB)], ids=repr)
@@ -262,9 +262,9 @@ async def test_no_failure_shows_the_key(rig: Rig) -> None:
             except (ApiError, ClientError) as failure:
                 failures.append(failure)
     assert failures
-    for failure in failures:
-        assert failure.__cause__ is None
-        assert rig.gateway.api_key not in f"{failure!r} {vars(failure)!r}"
+    for shown in failures:
+        assert shown.__cause__ is None
+        assert rig.gateway.api_key not in f"{shown!r} {vars(shown)!r}"
 
 
 async def test_a_public_service_tells_less_and_sends_more(rig: Rig, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def fetch(
 
     async def run() -> list[Outcome]:
         async with connected(url, api_key, allow_http=allow_http, notice=console.print) as client:
-            wanted = _choose(await client.list_attachments(message_id), only, console)
+            wanted = choose(await client.list_attachments(message_id), only, console)
             with _progress(console) as progress:
                 return await _fetch_all(client, message_id, wanted, _Folder(to, overwrite), progress)
 
@@ -97,7 +97,8 @@ def file_names(attachments: Sequence[Attachment]) -> list[str]:
     return names
 
 
-def _choose(attachments: Sequence[Attachment], only: str, console: Console) -> list[Wanted]:
+def choose(attachments: Sequence[Attachment], only: str, console: Console) -> list[Wanted]:
+    """The files whose names fit the pattern in whatever case. Raises CommandError where none of the files does."""
     files = [attachment for attachment in attachments if attachment.is_file]
     if len(files) < len(attachments):
         count = len(attachments) - len(files)

@@ -32,7 +32,7 @@ def ls(
     else:
         print_table(
             ("NAME", "TYPE", "SIZE", "KIND", "INLINE"),
-            [_row(attachment) for attachment in attachments],
+            [row(attachment) for attachment in attachments],
             empty="The message has no attachments.",
         )
 
@@ -42,7 +42,8 @@ async def _list(message_id: str, url: str, api_key: str, allow_http: bool) -> li
         return await client.list_attachments(message_id)
 
 
-def _row(attachment: Attachment) -> tuple[str, ...]:
+def row(attachment: Attachment) -> tuple[str, ...]:
+    """Name, type, size, kind and whether inline, for people."""
     inline = {True: "yes", False: "no", None: ""}[attachment.is_inline]
     kind = _KINDS.get(attachment.attachment_type, attachment.attachment_type)
     return attachment.name, attachment.content_type, decimal(attachment.size), kind, inline
