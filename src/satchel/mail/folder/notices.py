@@ -15,7 +15,7 @@ Changes = Callable[[Sequence[Path], asyncio.Event], AsyncIterator[set[str]]]
 
 _MAX_PATHS = 10_000
 _GROUPING_MILLISECONDS = 250
-_STEP_MILLISECONDS = 50
+_STEP_MILLISECONDS = 25
 _STOP_TIMEOUT_SECONDS = 5.0
 
 
