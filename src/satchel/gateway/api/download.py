@@ -127,15 +127,15 @@ async def _send_all(first: bytes, chunks: AsyncIterator[bytes], length: int | No
     given = len(held)
     try:
         async for chunk in chunks:
-            await send({"type": "http.response.body", "body": held, "more_body": True})
-            held = chunk
             given += len(chunk)
             if length is not None and given > length:
-                break
+                raise StreamBroken("source_gave_too_much")
+            await send({"type": "http.response.body", "body": held, "more_body": True})
+            held = chunk
     except SourceError as error:
         raise StreamBroken(type(error).__name__) from error
-    if length is not None and given != length:
-        raise StreamBroken("source_gave_too_little" if given < length else "source_gave_too_much")
+    if length is not None and given < length:
+        raise StreamBroken("source_gave_too_little")
     return held
 
 

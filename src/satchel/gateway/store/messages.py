@@ -70,9 +70,8 @@ def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: dateti
     if not rows or not targets:
         return []
     query = sa.select(messages.c.message_id, messages.c.id)
-    numbers = dict(
-        connection.execute(query.where(messages.c.message_id.in_([row["message_id"] for row in rows]))).tuples().all()
-    )
+    wanted = query.where(messages.c.message_id.in_([row["message_id"] for row in rows]))
+    numbers = {row.message_id: row.id for row in connection.execute(wanted)}
     written = [
         {
             "id": delivery_id(webhook_id, row["message_id"]),

@@ -1,0 +1,79 @@
+"""A gateway without a network: a store in a temporary file, a mail source in memory, the application around them."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from starlette.types import ASGIApp
+
+from satchel.contract.scopes import Scope
+from satchel.gateway.admission import Admission
+from satchel.gateway.api.application import build_application
+from satchel.gateway.limits import AccountRate
+from satchel.gateway.service import AttachmentService
+from satchel.gateway.store.database import Store, open_database
+from satchel.gateway.store.keys import create_key
+from satchel.gateway.store.mailboxes import add_mailbox
+from satchel.gateway.store.messages import Arrival, record_arrivals
+from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, ref, summary
+
+MakeKey = Callable[..., str]
+MakeApp = Callable[..., ASGIApp]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = open_database(tmp_path / "data")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: sa.Engine) -> Iterator[Store]:
+    store = Store(engine, 1)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def source() -> MemorySource:
+    return MemorySource()
+
+
+@pytest.fixture
+def make_key(engine: sa.Engine) -> MakeKey:
+    add_mailbox(engine, MAILBOX)
+    add_mailbox(engine, OTHER_MAILBOX)
+
+    def make(*scopes: Scope, mailboxes: tuple[str, ...] = (MAILBOX,)) -> str:
+        wanted = scopes or tuple(Scope)
+        expires_at = datetime.now(UTC) + timedelta(days=1)
+        key, _ = create_key(engine, "test", scopes=wanted, mailboxes=mailboxes, expires_at=expires_at)
+        return key
+
+    return make
+
+
+@pytest.fixture
+def index(engine: sa.Engine) -> Callable[..., None]:
+    """Puts messages into the index: ids of MAILBOX, or of another."""
+
+    def put(*message_ids: str, mailbox: str = MAILBOX) -> None:
+        refs = [ref(message_id, mailbox) for message_id in message_ids]
+        record_arrivals(engine, [Arrival(one, summary(one)) for one in refs], first_pass=True)
+
+    return put
+
+
+@pytest.fixture
+def make_app(store: Store, source: MemorySource) -> MakeApp:
+    def make(*, limit: int = 0, public_url: str | None = None, ready: bool = True) -> ASGIApp:
+        async def checks() -> dict[str, bool]:
+            return {"store": True, "intake": ready}
+
+        admission = Admission(store, AccountRate(limit))
+        return build_application(admission, AttachmentService(source), checks, public_url=public_url)
+
+    return make

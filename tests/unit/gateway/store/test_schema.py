@@ -1,0 +1,40 @@
+import stat
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from satchel.gateway.store.database import DATABASE_FILE, is_reachable, open_database
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, accounts, metadata
+
+
+def test_the_revisions_make_what_the_code_expects(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.scalars(sa.select(accounts.c.id)).all() == [DEFAULT_ACCOUNT_ID]
+
+
+def test_opening_again_changes_nothing(engine: sa.Engine, tmp_path: Path) -> None:
+    again = open_database(tmp_path / "data")
+    assert is_reachable(again)
+    again.dispose()
+
+
+def test_the_database_is_its_owners_alone(engine: sa.Engine, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "data" / DATABASE_FILE).stat().st_mode) == 0o600
+
+
+def test_a_database_that_is_away(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/no/such/folder.db")
+    assert not is_reachable(engine)
+
+
+def test_naive_times_are_refused(engine: sa.Engine) -> None:
+    from datetime import datetime
+
+    row = {"id": "x", "name": "x", "created_at": datetime(2026, 1, 1)}  # noqa: DTZ001
+    with engine.begin() as connection, pytest.raises(sa.exc.StatementError, match="time zone"):
+        connection.execute(sa.insert(accounts), [row])

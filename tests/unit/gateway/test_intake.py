@@ -1,0 +1,212 @@
+"""Arrivals: the baseline, what is announced, and what happens when something goes wrong in between."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from satchel.gateway.intake import Intake
+from satchel.gateway.store.database import Store
+from satchel.gateway.store.deliveries import pending_deliveries
+from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
+from satchel.gateway.store.messages import delivery_id, known_message_ids
+from satchel.gateway.store.tables import deliveries, messages
+from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
+from satchel.mail.source import BrokenMessage, SourceUnavailable
+from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, RememberingQueue, ref, summary
+
+
+@pytest.fixture
+def queue() -> RememberingQueue:
+    return RememberingQueue()
+
+
+@pytest.fixture
+def intake(source: MemorySource, store: Store, queue: RememberingQueue) -> Intake:
+    return Intake(source, store, queue, sweep_seconds=30)
+
+
+@pytest.fixture
+def webhook(engine: sa.Engine) -> str:
+    add_mailbox(engine, MAILBOX)
+    return add_webhook(
+        engine, "collector", "https://example.com/", mailboxes=[MAILBOX], secret=None, allow_http=False
+    ).webhook_id
+
+
+def asked(queue: RememberingQueue) -> list[str]:
+    return [delivery for delivery, _ in queue.asked]
+
+
+def ids(webhook: str, *message_ids: str) -> list[str]:
+    return [delivery_id(webhook, message_id) for message_id in message_ids]
+
+
+async def test_the_first_pass_is_indexed_and_not_announced(
+    engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take([ref("old-1"), ref("old-2")])
+    assert not intake.is_caught_up
+    await intake.take([])
+    assert intake.is_caught_up
+    assert known_message_ids(engine, ["old-1", "old-2", "x"]) == {"old-1", "old-2"}
+    assert queue.asked == []
+    await intake.take([ref("new")])
+    assert asked(queue) == ids(webhook, "new")
+
+
+async def test_what_arrives_while_the_gateway_is_down_is_announced(
+    source: MemorySource, store: Store, intake: Intake, webhook: str
+) -> None:
+    await intake.take([ref("old")])
+    await intake.take([])
+    queue = RememberingQueue()
+    restarted = Intake(source, store, queue, sweep_seconds=30)
+    await restarted.take([ref("old"), ref("while-down")])
+    assert asked(queue) == ids(webhook, "while-down")
+
+
+async def test_a_baseline_that_a_crash_cut_short_goes_on(
+    source: MemorySource, store: Store, intake: Intake, webhook: str
+) -> None:
+    await intake.take([ref("old-1")])
+    queue = RememberingQueue()
+    restarted = Intake(source, store, queue, sweep_seconds=30)
+    await restarted.take([ref("old-1"), ref("old-2")])
+    await restarted.take([])
+    assert queue.asked == []
+
+
+async def test_a_message_that_comes_twice_is_announced_once(
+    engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take([])
+    await intake.take([ref("m"), ref("m")])
+    await intake.take([ref("m")])
+    assert asked(queue) == ids(webhook, "m")
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(deliveries)) == 1
+
+
+async def test_mailboxes_of_the_source_register_themselves(
+    engine: sa.Engine, source: MemorySource, intake: Intake
+) -> None:
+    source.addresses = [MAILBOX, OTHER_MAILBOX]
+    await intake.take([])
+    assert [(row.address, row.indexed_at is not None) for row in list_mailboxes(engine)] == [
+        (OTHER_MAILBOX, True),
+        (MAILBOX, True),
+    ]
+
+
+async def test_a_mailbox_added_later_has_no_baseline(
+    engine: sa.Engine, intake: Intake, queue: RememberingQueue
+) -> None:
+    await intake.take([])
+    add_mailbox(engine, OTHER_MAILBOX)
+    added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+    await intake.take([ref("m", OTHER_MAILBOX)])
+    assert asked(queue) == ids(added.webhook_id, "m")
+
+
+async def test_only_webhooks_of_the_mailbox_that_are_on_are_told(
+    engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take([])
+    second = add_webhook(engine, "second", "https://e.com/", mailboxes=[MAILBOX], secret=None, allow_http=False)
+    await intake.take([ref("a"), ref("other", OTHER_MAILBOX)])
+    assert sorted(asked(queue)) == sorted(ids(webhook, "a") + ids(second.webhook_id, "a"))
+    set_webhook_enabled(engine, "second", enabled=False)
+    await intake.take([ref("b")])
+    remove_webhook(engine, "collector")
+    await intake.take([ref("c")])
+    assert asked(queue)[2:] == ids(webhook, "b")
+
+
+@pytest.mark.parametrize("error", [BrokenMessage("no"), ZeroDivisionError("a defect")])
+async def test_one_message_that_fails_stops_no_other(
+    engine: sa.Engine, source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, error: Exception
+) -> None:
+    await intake.take([])
+    source.failures["bad"] = error
+    await intake.take([ref("a"), ref("bad"), ref("gone"), ref("b")])
+    assert asked(queue) == ids(webhook, "a", "b")
+    assert "gone" not in known_message_ids(engine, ["gone"])
+
+
+async def test_a_message_that_can_never_be_read_is_known_but_not_announced(
+    engine: sa.Engine, source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take([])
+    source.failures["bad"] = BrokenMessage("no")
+    await intake.take([ref("bad")])
+    await intake.take([ref("bad")])
+    assert source.described == ["bad"]
+    assert queue.asked == []
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(messages.c.message_id, messages.c.readable)).all() == [("bad", False)]
+
+
+async def test_passing_trouble_is_tried_again_by_the_sweep(
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take([])
+    source.failures["m"] = SourceUnavailable("not now")
+    await intake.take([ref("m")])
+    await intake.sweep()
+    assert queue.asked == []
+    del source.failures["m"]
+    await intake.sweep()
+    await intake.sweep()
+    assert asked(queue) == ids(webhook, "m")
+
+
+async def test_trouble_that_does_not_pass_is_given_up_in_the_end(
+    engine: sa.Engine, source: MemorySource, intake: Intake
+) -> None:
+    await intake.take([])
+    source.failures["m"] = SourceUnavailable("never")
+    await intake.take([ref("m")])
+    for _ in range(30):
+        await intake.sweep()
+    assert len(source.described) == 20
+    assert known_message_ids(engine, ["m"]) == {"m"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subject": "\udcff\0 lone surrogates and NUL"},
+        {"subject": "x" * 1_000_000},
+        {"received": datetime.max.replace(tzinfo=UTC)},
+        {"received": datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))},
+        {"to": (), "cc": ()},
+        {"internet_message_id": "", "conversation_id": ""},
+    ],
+)
+async def test_strange_envelopes_are_indexed(
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, changes: dict[str, object]
+) -> None:
+    await intake.take([])
+    source.summaries["m"] = summary(ref("m"), **changes)
+    await intake.take([ref("m")])
+    assert asked(queue) == ids(webhook, "m")
+
+
+async def test_large_batches(engine: sa.Engine, intake: Intake) -> None:
+    refs = [ref(f"m{number}") for number in range(501)]
+    await intake.take(refs)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 501
+
+
+async def test_unfinished_deliveries_are_asked_for_again_at_the_start(
+    engine: sa.Engine, source: MemorySource, store: Store, intake: Intake, webhook: str
+) -> None:
+    await intake.take([])
+    await intake.take([ref("a"), ref("b")])
+    assert len(pending_deliveries(engine, due_before=None, limit=10)) == 2
+    queue = RememberingQueue()
+    restarted = Intake(source, store, queue, sweep_seconds=0)
+    await restarted.sweep()
+    assert sorted(asked(queue)) == sorted(ids(webhook, "a", "b"))
