@@ -1,0 +1,149 @@
+"""Puts the collector together and runs it: receiver → ledger → durable workflows → API client → sink."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
+
+import structlog
+import uvloop
+
+from satchel import __version__
+from satchel.client import NO_RETRIES, AsyncClient, RetryPolicy
+from satchel.collector.ledger import Ledger, open_ledger
+from satchel.collector.lock import data_folder_lock
+from satchel.collector.logs import configure_logs
+from satchel.collector.receiver import ReceiverOptions, build_receiver
+from satchel.collector.server import ReceiverServer
+from satchel.collector.settings import CollectorSettings
+from satchel.collector.sinks.local import LocalSink
+from satchel.collector.sinks.sink import Sink, SinkError
+from satchel.collector.workflows import Collecting
+from satchel.durable.database import sqlite_url
+from satchel.durable.engine import DurableEngine
+from satchel.settings import SettingsError
+
+_ENGINE_FILE = "durable.sqlite"
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: CollectorSettings) -> None:
+    """Serve on an event loop of its own until the process is asked to stop. Raises as `serve` does."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+async def serve(settings: CollectorSettings) -> None:
+    """Run the collector until SIGTERM or SIGINT; what is under way then ends within the grace or is resumed later.
+
+    Raises SettingsError, DataFolderInUse, SinkError when the folder for the files cannot be used, and
+    ConfigurationError for a gateway URL or API key that cannot be right.
+    """
+    configure_logs(settings.log)
+    log.info("collector_starting", version=__version__, python=sys.version.split()[0])
+    async with AsyncExitStack() as stack:
+        stack.enter_context(data_folder_lock(settings.data_dir))
+        ledger = await stack.enter_async_context(_ledger(settings))
+        sink = await stack.enter_async_context(_sink(settings))
+        client = await stack.enter_async_context(_client(settings))
+        collecting = await stack.enter_async_context(_collecting(settings, ledger, client, sink))
+        receiver = build_receiver(collecting, _receiver_options(settings), is_ready=lambda: True)
+        server = ReceiverServer(
+            receiver,
+            host=settings.listen_host,
+            port=settings.listen_port,
+            grace_seconds=settings.shutdown_grace_seconds,
+        )
+        async with asyncio.TaskGroup() as tasks:
+            sweeping = tasks.create_task(_sweep(collecting, sink, settings.sweep_seconds))
+            await server.serve()
+            sweeping.cancel()
+    log.info("collector_stopped")
+
+
+@asynccontextmanager
+async def _ledger(settings: CollectorSettings) -> AsyncIterator[Ledger]:
+    ledger = Ledger(open_ledger(settings.data_dir))
+    try:
+        yield ledger
+    finally:
+        await ledger.aclose()
+
+
+@asynccontextmanager
+async def _sink(settings: CollectorSettings) -> AsyncIterator[Sink]:
+    sink = LocalSink(settings.local.root, threads=settings.concurrency)
+    try:
+        yield sink
+    finally:
+        await sink.aclose()
+
+
+def _client(settings: CollectorSettings) -> AsyncClient:
+    """The SDK without retries: the attempts are ours, durable, and counted in the ledger."""
+    if settings.api_key is None:
+        raise SettingsError("[collector] api_key is needed to serve. `satchel gateway keys create` makes one.")
+    return AsyncClient(
+        settings.gateway_url,
+        settings.api_key.get_secret_value(),
+        retry=NO_RETRIES,
+        allow_http=settings.allow_http,
+    )
+
+
+@asynccontextmanager
+async def _collecting(
+    settings: CollectorSettings, ledger: Ledger, client: AsyncClient, sink: Sink
+) -> AsyncIterator[Collecting]:
+    engine = DurableEngine("satchel-collector", sqlite_url(settings.data_dir / _ENGINE_FILE))
+    collecting = Collecting(
+        ledger,
+        engine,
+        client,
+        sink,
+        [row.rule() for row in settings.rules],
+        retry=RetryPolicy(
+            max_attempts=settings.retry.max_attempts,
+            base_seconds=settings.retry.base_seconds,
+            cap_seconds=settings.retry.cap_seconds,
+            patience_seconds=inf,
+        ),
+        concurrency=settings.concurrency,
+        jitter=random.random,
+    )
+    try:
+        await engine.launch()
+        yield collecting
+    finally:
+        await engine.shutdown(grace_seconds=settings.shutdown_grace_seconds)
+
+
+def _receiver_options(settings: CollectorSettings) -> ReceiverOptions:
+    secret = settings.webhook_secret
+    if secret is None:
+        log.warning("webhook_secret_unset", advice="Whoever reaches the port is believed. Set webhook_secret.")
+    return ReceiverOptions(
+        path=settings.webhook_path,
+        secret=secret.get_secret_value() if secret is not None else None,
+        max_event_bytes=settings.max_event_bytes,
+        max_pending_events=settings.max_pending_events,
+        trust_has_attachments=settings.trust_has_attachments,
+        inline_timeout_seconds=settings.inline_timeout_seconds if settings.mode == "inline" else None,
+    )
+
+
+async def _sweep(collecting: Collecting, sink: Sink, every_seconds: float) -> None:
+    """At the start and then periodically: work without a workflow, and temporary files of nobody."""
+    while True:
+        taken_up = await collecting.ask_for_unfinished()
+        try:
+            removed = await sink.sweep()
+        except SinkError as error:
+            log.warning("sink_not_swept", reason=error.reason)
+            removed = 0
+        if taken_up or removed:
+            log.info("swept", taken_up=taken_up, removed=removed)
+        await asyncio.sleep(every_seconds)

@@ -1,0 +1,54 @@
+"""The HTTP server of the receiver: uvicorn with its own access log off, stopped by SIGTERM or SIGINT as a success."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Generator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+log = structlog.get_logger(__name__)
+
+_KEEP_ALIVE_SECONDS = 65
+
+
+class ReceiverServer(uvicorn.Server):
+    """Serves until SIGTERM or SIGINT, then lets running requests end within the grace and returns."""
+
+    def __init__(self, application: ASGIApp, *, host: str, port: int, grace_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                host=host,
+                port=port,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=max(1, int(grace_seconds)),
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for listener in server.sockets:
+                log.info("collector_listening", port=listener.getsockname()[1])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Unlike uvicorn's own, does not raise the signal again: a stop that was asked for is a success."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)

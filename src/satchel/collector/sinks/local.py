@@ -1,0 +1,179 @@
+"""Stores attachments as files below one folder of the local disk, each with a JSON sidecar.
+
+A file appears under its final name only when it and its sidecar are on disk. No link leads out of the folder.
+"""
+
+import asyncio
+import errno
+import fcntl
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from satchel.collector.sinks.incoming import INCOMING, Incoming, Sidecar, sidecar_name
+from satchel.collector.sinks.sink import BodyMismatch, KeyRefused, KeyTaken, Provenance, Receipt, SinkUnavailable
+
+_PIECE_BYTES = 1_048_576
+_KEY = re.compile(r"(?P<folder>[a-z0-9][a-z0-9_-]{0,63})/(?P<name>[a-z0-9][a-z0-9_-]{0,127}(\.[a-z0-9]{1,8})?)")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+Result = TypeVar("Result")
+
+
+class LocalSink:
+    """Files below `root`, written in threads of its own. It holds a lock on the folder while it is open.
+
+    Raises SinkUnavailable when the folder cannot be used or another collector uses it.
+    """
+
+    def __init__(self, root: Path, *, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sink")
+        self._active: set[str] = set()
+        self._folders: dict[str, int] = {}
+        self._keys: dict[str, asyncio.Lock] = {}
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._take_lock(root)
+            self._incoming = self._open_folder(INCOMING)
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _take_lock(self, root: Path) -> None:
+        try:
+            fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"{root} is in use by another collector. Stop it, or give this one a folder of its own."
+            raise SinkUnavailable(message) from None
+
+    async def put(
+        self, key: str, chunks: AsyncIterator[bytes], provenance: Provenance, *, expected_bytes: int | None
+    ) -> Receipt:
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise KeyRefused("The storage key is not one of ours.")
+        folder, name = match["folder"], match["name"]
+        lock = self._keys.setdefault(key, asyncio.Lock())
+        async with lock:
+            try:
+                existing = await self._run(self._existing, folder, name)
+                if existing is not None:
+                    return Receipt(key, existing.size, existing.sha256, existed=True)
+                sidecar = await self._write(folder, name, chunks, provenance, expected_bytes)
+            finally:
+                self._keys.pop(key, None)
+        return Receipt(key, sidecar.size, sidecar.sha256, existed=False)
+
+    async def _write(
+        self, folder: str, name: str, chunks: AsyncIterator[bytes], provenance: Provenance, expected_bytes: int | None
+    ) -> Sidecar:
+        incoming = Incoming(self._incoming, self._active)
+        try:
+            held: list[bytes] = []
+            held_bytes = seen_bytes = 0
+            async for chunk in chunks:
+                held.append(chunk)
+                held_bytes += len(chunk)
+                seen_bytes += len(chunk)
+                if expected_bytes is not None and seen_bytes > expected_bytes:
+                    raise BodyMismatch(f"More than the announced {expected_bytes} bytes came.")
+                if held_bytes >= _PIECE_BYTES:
+                    await self._run(incoming.write, held)
+                    held, held_bytes = [], 0
+            if expected_bytes is not None and seen_bytes != expected_bytes:
+                raise BodyMismatch(f"{seen_bytes} bytes came of {expected_bytes} announced.")
+            return await self._run(self._finish, incoming, held, folder, name, provenance)
+        finally:
+            await self._run(incoming.discard)
+
+    def _finish(self, incoming: Incoming, rest: list[bytes], folder: str, name: str, provenance: Provenance) -> Sidecar:
+        incoming.write(rest)
+        return incoming.publish(self._folder(folder), name, provenance)
+
+    def _existing(self, folder: str, name: str) -> Sidecar | None:
+        """The sidecar of what is stored already; a file always has one, because the sidecar is on disk before it."""
+        place = self._folder(folder)
+        try:
+            os.stat(name, dir_fd=place, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        try:
+            descriptor = os.open(sidecar_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+            with os.fdopen(descriptor, "rb") as file:
+                return msgspec.json.decode(file.read(), type=Sidecar)
+        except (OSError, msgspec.DecodeError):
+            message = f"{folder}/{name} is there without a readable sidecar. Move it away and retry."
+            raise KeyTaken(message) from None
+
+    def _folder(self, name: str) -> int:
+        found = self._folders.get(name)
+        if found is None:
+            # Two threads may open the same folder; both descriptors are good, and one is kept for closing.
+            found = self._folders.setdefault(name, self._open_folder(name))
+        return found
+
+    def _open_folder(self, name: str) -> int:
+        try:
+            return os.open(name, _FOLDER, dir_fd=self._root)
+        except FileNotFoundError:
+            pass
+        try:
+            os.mkdir(name, 0o700, dir_fd=self._root)
+        except FileExistsError:
+            pass
+        else:
+            os.fsync(self._root)
+        return os.open(name, _FOLDER, dir_fd=self._root)
+
+    async def sweep(self) -> int:
+        return await self._run(self._sweep)
+
+    def _sweep(self) -> int:
+        """The lock keeps other writers out, so whatever this process does not write just now is left over."""
+        removed = 0
+        for name in _names(self._incoming):
+            if name not in self._active:
+                try:
+                    os.unlink(name, dir_fd=self._incoming)
+                except FileNotFoundError:
+                    continue
+                removed += 1
+        return removed
+
+    async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Run in a thread. A cancelled caller waits for the thread too, so that nobody closes files under it."""
+        work = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        try:
+            return await asyncio.shield(work)
+        except OSError as error:
+            raise _translated(error) from error
+        except asyncio.CancelledError:
+            while not work.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
+            raise
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._threads.shutdown)
+        for descriptor in (*self._folders.values(), self._incoming, self._root):
+            os.close(descriptor)
+        self._folders.clear()
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
+
+
+def _translated(error: OSError) -> SinkUnavailable:
+    if error.errno in _FULL:
+        return SinkUnavailable("The disk is full. Free some space; it is tried again by itself.", reason="disk_full")
+    what = os.strerror(error.errno) if error.errno else type(error).__name__
+    return SinkUnavailable(f"The folder cannot be written: {what}. Check its permissions and the disk.")
