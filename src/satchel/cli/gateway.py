@@ -1,6 +1,5 @@
 """`satchel gateway …`: serve, and administer mailboxes, keys and webhooks."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,7 +13,8 @@ from satchel.cli.configured import ConfigFile, load
 from satchel.cli.durations import parse_duration
 from satchel.cli.output import CommandError, moment, print_json, print_table
 from satchel.contract.scopes import Scope
-from satchel.gateway.app import serve as serve_gateway
+from satchel.gateway.app import run
+from satchel.gateway.lock import DataFolderInUse
 from satchel.gateway.settings import GatewaySettings
 from satchel.gateway.store import keys, mailboxes, webhooks
 from satchel.gateway.store.database import open_database
@@ -48,7 +48,10 @@ def _database(config: Path | None) -> Iterator[sa.Engine]:
 @app.command()
 def serve(config: ConfigFile = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; running downloads are given time to end."""
-    asyncio.run(serve_gateway(load(GatewaySettings, config)))
+    try:
+        run(load(GatewaySettings, config))
+    except DataFolderInUse as error:
+        raise CommandError(str(error)) from None
 
 
 @mailboxes_app.command("add")

@@ -40,5 +40,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
         table.add_column(column, no_wrap=True, overflow="ignore")
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
-    console = Console(highlight=False, markup=False)
-    console.print(table, crop=False, no_wrap=True, overflow="ignore", soft_wrap=True)
+    # As wide as the rows are: a terminal wraps them, a program that reads them wants them whole.
+    console = Console(highlight=False, markup=False, width=100_000)
+    for line in console.render_lines(table, pad=False):
+        typer.echo("".join(segment.text for segment in line).rstrip())

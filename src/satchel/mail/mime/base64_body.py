@@ -6,6 +6,7 @@ group counts for the bytes it holds. So the size is always three quarters of the
 rounded down.
 """
 
+import binascii
 import string
 from collections.abc import Iterator
 
@@ -28,48 +29,77 @@ def measure(fd: int, start: int, stop: int) -> SizeIndex:
     """Counts the body at `start` to `stop`. Raises `ContentChanged` where the file is shorter, `OSError` as `pread`."""
     characters = 0
     marks: list[tuple[int, int]] = []
-    for offset in range(start, stop, WINDOW_BYTES):
-        data = _read(fd, offset, min(WINDOW_BYTES, stop - offset))
+    offset = start
+    while offset < stop:
+        data = _read_lines(fd, offset, stop)
         marks.append((offset, characters))
         padding = data.find(b"=")
         if padding >= 0:
             stop = offset + padding
             data = data[:padding]
-        characters += len(data.translate(None, _NON_ALPHABET))
-        if padding >= 0:
-            break
+        plain = _decode_plain(data)
+        characters += len(data.translate(None, _NON_ALPHABET)) if plain is None else len(plain) // 3 * 4
+        offset += len(data)
     return SizeIndex(characters * 3 // 4, tuple(marks), stop)
 
 
 def decode(fd: int, index: SizeIndex, start: int, stop: int) -> Iterator[bytes]:
     """The decoded bytes `start` to `stop`, which must lie within `index.total`, in pieces of at most 384 KiB."""
-    position = start // 3 * 3
     offset, counted = index.mark_before(start // 3 * 4)
-    skip = start // 3 * 4 - counted
-    carry = b""
-    while position < stop and offset < index.stop:
-        data = _read(fd, offset, min(WINDOW_BYTES, index.stop - offset))
-        offset += len(data)
-        characters = data.translate(None, _NON_ALPHABET)
-        if skip:
-            skipped = min(skip, len(characters))
-            characters = characters[skipped:]
-            skip -= skipped
-        if carry:
-            characters = carry + characters
-        if offset < index.stop:
-            whole = len(characters) & ~3
-            carry = characters[whole:]
-            piece = pybase64.b64decode(characters[:whole], validate=True)
-        else:
-            piece = _decode_last(characters)
+    # A mark may lie within a group of four; the rest of that group is behind `start` only if `start` is in it.
+    skip = -counted % 4
+    position = (counted + skip) // 4 * 3
+    if position > start:
+        offset, counted = index.mark_before(counted - 1)
+        skip = -counted % 4
+        position = (counted + skip) // 4 * 3
+    for piece in _pieces(fd, offset, index.stop, skip):
         begin = max(start - position, 0)
         wanted = piece[begin : stop - position] if begin or position + len(piece) > stop else piece
         position += len(piece)
         if wanted:
             yield wanted
-    if position < stop:
-        raise ContentChanged("the attachment has fewer bytes than when it was measured; list the message again")
+        if position >= stop:
+            return
+    raise ContentChanged("the attachment has fewer bytes than when it was measured; list the message again")
+
+
+def _pieces(fd: int, offset: int, stop: int, skip: int) -> Iterator[bytes]:
+    """What the body from `offset` decodes to, without its first `skip` characters, piece by piece."""
+    carry = b""
+    while offset < stop:
+        data = _read_lines(fd, offset, stop)
+        offset += len(data)
+        plain = None if skip or carry else _decode_plain(data)
+        if plain is not None:
+            yield plain
+            continue
+        characters = carry + data.translate(None, _NON_ALPHABET)
+        skipped = min(skip, len(characters))
+        skip -= skipped
+        whole = skipped + ((len(characters) - skipped) & ~3) if offset < stop else len(characters)
+        carry = characters[whole:]
+        yield _decode_last(characters[skipped:whole])
+
+
+def _decode_plain(data: bytes) -> bytes | None:
+    """The quick way for a piece of whole groups and line ends and nothing else, as nearly all mail has it; else None.
+
+    It skips the line ends while it decodes, which is three times as fast as taking everything foreign out first.
+    """
+    try:
+        return pybase64.b64decode(data, ignorechars=b"\r\n")
+    except binascii.Error:
+        return None
+
+
+def _read_lines(fd: int, offset: int, stop: int) -> bytes:
+    """A window of the body, cut behind its last line end, so that the next one begins with a line and so a group."""
+    data = _read(fd, offset, min(WINDOW_BYTES, stop - offset))
+    if offset + len(data) < stop:
+        cut = data.rfind(b"\n") + 1
+        return data[:cut] if cut else data
+    return data
 
 
 def _decode_last(characters: bytes) -> bytes:
