@@ -34,6 +34,7 @@ _TOKEN = re.compile(r"""
   | (?P<colon>:)
   | (?P<text>(?:[^"<(,;:=]|=(?!\?))++|=)
 """, re.VERBOSE | re.DOTALL)  # fmt: skip
+_WITHIN = re.compile(r"<([^<>\s]*+)>")
 _PARENTHESIS = re.compile(r"\\.|[()]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SPACES = re.compile(r"\s+")
@@ -94,6 +95,10 @@ class _Address:
 
     def finished(self) -> Recipient | None:
         words = "".join(self.words).strip()
+        within = _WITHIN.search(words) if self.angle is None else None
+        if within is not None:
+            # A quote that was never closed has swallowed the address.
+            self.angle, words = within[1], words[: within.start()].strip()
         if self.angle is not None:
             # An obsolete route, `<@relay,@relay:local@domain>`, is no part of the address.
             address = self.angle.rpartition(":")[2] if self.angle.startswith("@") else self.angle
