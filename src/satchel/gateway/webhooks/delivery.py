@@ -68,6 +68,10 @@ class WebhookSender:
             async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
                 answer = await _read_at_most(response.content, _MAX_ANSWER_BYTES)
                 return Outcome(response.status, answer, response.headers.get("Retry-After"))
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+            return Outcome(error="refused_endpoint", refused=True)
+        except aiohttp.ClientSSLError:
+            return Outcome(error="tls")
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, RefusedAddress):
                 return Outcome(error="refused_address", refused=True)
@@ -76,8 +80,6 @@ class WebhookSender:
             return Outcome(error="timeout")
         except (aiohttp.ClientError, OSError) as error:
             return Outcome(error=f"connection_{type(error).__name__}")
-        except ValueError:
-            return Outcome(error="refused_endpoint", refused=True)
 
     async def aclose(self) -> None:
         await self._session.close()
