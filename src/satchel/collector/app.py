@@ -9,6 +9,7 @@ from math import inf
 
 import structlog
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
 from satchel import __version__
 from satchel.client import NO_RETRIES, AsyncClient, RetryPolicy
@@ -138,12 +139,12 @@ def _receiver_options(settings: CollectorSettings) -> ReceiverOptions:
 async def _sweep(collecting: Collecting, sink: Sink, every_seconds: float) -> None:
     """At the start and then periodically: work without a workflow, and temporary files of nobody."""
     while True:
-        taken_up = await collecting.ask_for_unfinished()
         try:
+            taken_up = await collecting.ask_for_unfinished()
             removed = await sink.sweep()
-        except SinkError as error:
-            log.warning("sink_not_swept", reason=error.reason)
-            removed = 0
-        if taken_up or removed:
-            log.info("swept", taken_up=taken_up, removed=removed)
+        except (SinkError, SQLAlchemyError) as error:
+            log.warning("sweep_failed", error=type(error).__name__)
+        else:
+            if taken_up or removed:
+                log.info("swept", taken_up=taken_up, removed=removed)
         await asyncio.sleep(every_seconds)

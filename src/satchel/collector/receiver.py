@@ -7,6 +7,7 @@ from typing import Annotated, Protocol
 
 import msgspec
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -58,7 +59,8 @@ class Receiver:
 
     200 success: the event is durable (queued), or its files are stored (inline), or there is nothing to do.
     200 error: inline mode only, some files failed for good; the ledger says which. 400: the body is not an event.
-    413: the body is too large. 429: too much is pending. 503: inline mode only, not finished in time; come again.
+    413: the body is too large. 429: too much is pending. 503: the event could not be written,
+    or (inline mode) the files are not stored in time; come again.
     """
 
     def __init__(self, intake: Intake, options: ReceiverOptions) -> None:
@@ -80,7 +82,11 @@ class Receiver:
         except (msgspec.DecodeError, UnicodeDecodeError):
             log.warning("event_refused", bytes=len(body))
             return _answer(failure("The body is not an event: JSON with an id and an event is expected."), status=400)
-        return await self._take_in(event)
+        try:
+            return await self._take_in(event)
+        except SQLAlchemyError as error:
+            log.warning("event_not_written", message_id=event.id, error=type(error).__name__)
+            return _answer(failure("The event could not be written to disk. Send it again later."), status=503)
 
     async def _take_in(self, incoming: IncomingEvent) -> Response:
         without = self._options.trust_has_attachments and not incoming.has_attachments

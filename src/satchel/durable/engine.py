@@ -120,7 +120,7 @@ class DurableEngine:
         )
         await self._in_thread(self._register_queues)
         for routine in (self._pace, self._clean_up):
-            self._keep(asyncio.create_task(routine()))
+            self._keep(asyncio.create_task(_for_ever(routine)))
 
     async def enqueue(self, name: str, workflow_id: str, *arguments: Any, delay_seconds: float | None = None) -> None:
         """Ask for a run; returns when that is committed. An id that is known already is left as it is.
@@ -218,21 +218,19 @@ class DurableEngine:
 
     async def _pace(self) -> None:
         """Poll often while there is work: an empty poll costs 2 ms of CPU, so an idle engine should do few."""
-        while True:
-            await _wait_at_most(self._woken, IDLE_AFTER_SECONDS / 2)
-            self._woken.clear()
-            now = asyncio.get_running_loop().time()
-            for workflow in self._workflows.values():
-                busy = now - workflow.active_at < IDLE_AFTER_SECONDS
-                wanted = BUSY_POLL_SECONDS if busy else IDLE_POLL_SECONDS
-                if wanted != workflow.poll_seconds and workflow.queue is not None:
-                    workflow.poll_seconds = wanted
-                    await self._in_thread(workflow.queue.set_polling_interval_sec, wanted)
+        await _wait_at_most(self._woken, IDLE_AFTER_SECONDS / 2)
+        self._woken.clear()
+        now = asyncio.get_running_loop().time()
+        for workflow in self._workflows.values():
+            busy = now - workflow.active_at < IDLE_AFTER_SECONDS
+            wanted = BUSY_POLL_SECONDS if busy else IDLE_POLL_SECONDS
+            if wanted != workflow.poll_seconds and workflow.queue is not None:
+                await self._in_thread(workflow.queue.set_polling_interval_sec, wanted)
+                workflow.poll_seconds = wanted
 
     async def _clean_up(self) -> None:
-        while True:
-            await self._in_thread(self._forget_finished)
-            await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
+        await asyncio.sleep(CLEANUP_INTERVAL_SECONDS)
+        await self._in_thread(self._forget_finished)
 
     def _forget_finished(self) -> None:
         client, now = self._client, datetime.now(UTC)
@@ -256,6 +254,16 @@ class DurableEngine:
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+async def _for_ever(routine: Callable[[], Awaitable[None]]) -> None:
+    """Repeat; a database that cannot be written just now is no reason to stop."""
+    while True:
+        try:
+            await routine()
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("durable_routine_failed", error=type(error).__name__)
+            await asyncio.sleep(IDLE_AFTER_SECONDS)
 
 
 async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
