@@ -194,7 +194,8 @@ async def test_a_mailbox_that_appears_later_is_seen(office: PostOffice, source: 
         async for batch in batches:
             if not batch:
                 office.deliver(OTHER, b"Subject: new here\r\n\r\nHi\r\n")
-            elif any(ref.mailbox == OTHER for ref in batch):
+            else:
+                assert [ref.mailbox for ref in batch] == [OTHER]
                 break
 
 
@@ -288,19 +289,15 @@ async def test_what_is_open_says_what_was_listed(office: PostOffice, source: Mai
     await content.aclose()
 
 
-@pytest.mark.parametrize(
-    ("start", "stop"),
-    RANGES,
-)
-async def test_ranges(office: PostOffice, source: MailSource, start: int, stop: int | None) -> None:
+async def test_ranges(office: PostOffice, source: MailSource) -> None:
     whole = b"".join(Generated(3_000_000).pieces(0, 3_000_000))
     office.deliver(MAILBOX, large_message(3_000_000).to_bytes())
     ref = await only(source)
     (listed,) = await source.list(ref)
     content = await source.open(ref, listed.id)
-    for _ in range(2):
+    for start, stop in RANGES:
         got = b"".join([piece async for piece in content.chunks(start, stop)])
-        assert got == whole[start : len(whole) if stop is None else stop]
+        assert got == whole[start : len(whole) if stop is None else stop], (start, stop)
     await content.aclose()
 
 
@@ -381,16 +378,14 @@ async def test_a_message_that_vanished(office: PostOffice, source: MailSource) -
         assert not caught.value.transient
 
 
-@pytest.mark.parametrize(
-    "locator",
-    FORGED,
-)
-async def test_forged_locators_lead_nowhere(office: PostOffice, source: MailSource, locator: str) -> None:
+async def test_forged_locators_lead_nowhere(office: PostOffice, source: MailSource) -> None:
     office.deliver(MAILBOX, message_with_files(1, 1, 10).to_bytes())
-    ref = replace(await only(source), locator=locator)
-    for call in (source.list(ref), source.describe(ref), source.open(ref, "A")):
-        with pytest.raises(MessageNotFound):
-            await call
+    true = await only(source)
+    for locator in FORGED:
+        ref = replace(true, locator=locator)
+        for call in (source.list(ref), source.describe(ref), source.open(ref, "A")):
+            with pytest.raises(MessageNotFound):
+                await call
 
 
 async def test_a_locator_of_another_mailbox_leads_nowhere(office: PostOffice, source: MailSource) -> None:

@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 # A folder whose newest change is younger than this may change again within the same tick of its clock.
 _TICK_NS = 2_000_000_000
 _RETRY_SECONDS = 1.0
+# A file that never rests is not looked at without a pause.
+_LEAST_SETTLE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Arrivals:
         self._threads = threads
         self._timing = timing
         self._notices = Notices(changes)
-        self._settling = Settling(timing.settle_seconds)
+        self._settling = Settling(max(timing.settle_seconds, _LEAST_SETTLE_SECONDS))
         self._known: dict[bytes, _Known] = {}
 
     async def batches(self) -> AsyncGenerator[Sequence[MessageRef]]:

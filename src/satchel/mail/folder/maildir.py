@@ -2,6 +2,8 @@
 
 import os
 import stat
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +17,13 @@ _FOLDERS = (b"new", b"cur")
 _INFO = b":2,"
 # The usual states of a message, tried before the whole of cur/ is read to find it.
 _USUAL = ((b"new", b""), (b"cur", b":2,"), (b"cur", b":2,S"), (b"cur", b":2,RS"), (b"cur", b":2,FS"), (b"cur", b""))
+# Where messages with rarer flags were found last.
+_REMEMBERED = 4096
 # A message may be renamed between two looks, and a folder that changes while it is read may hide an entry.
-_LOOKS = 3
+_LOOKS = 4
+
+# new or cur, and the file's name in it.
+_Spot = tuple[bytes, bytes]
 
 
 class Maildir:
@@ -24,6 +31,8 @@ class Maildir:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._found: OrderedDict[tuple[bytes, bytes], _Spot] = OrderedDict()
+        self._lock = threading.Lock()
 
     def state(self, entry: bytes) -> Sequence[int]:
         times = []
@@ -61,12 +70,26 @@ class Maildir:
     def open(self, place: Place) -> OpenMessage:
         with root_folder(self._root) as root_fd, folder(place.entry, root_fd) as fd:
             for _ in range(_LOOKS):
-                opened = _open_usual(place.key, fd)
-                if opened is None:
-                    opened = _open_searched(place.key, fd)
-                if opened is not None:
-                    return _whole_file(opened)
+                for spot in (*self._remembered(place), *_usual_spots(place.key)):
+                    opened = _try_open(spot, fd)
+                    if opened is not None:
+                        return _whole_file(opened)
+                found = _search(place.key, fd)
+                if found is not None:
+                    self._remember(place, found)
         raise MessageNotFound("The message is not in its mailbox any more.")
+
+    def _remembered(self, place: Place) -> list[_Spot]:
+        with self._lock:
+            spot = self._found.get((place.entry, place.key))
+        return [] if spot is None else [spot]
+
+    def _remember(self, place: Place, spot: _Spot) -> None:
+        with self._lock:
+            self._found[place.entry, place.key] = spot
+            self._found.move_to_end((place.entry, place.key))
+            if len(self._found) > _REMEMBERED:
+                self._found.popitem(last=False)
 
     def watched_folders(self, entry: bytes) -> Sequence[bytes]:
         return [entry, *(entry + b"/" + part for part in _FOLDERS)]
@@ -78,25 +101,24 @@ def _sighting(entry: bytes, name: bytes) -> Iterator[Sighting]:
         yield Sighting(Place(Layout.MAILDIR, entry, key), complete=True, size=0, mtime_ns=0)
 
 
-def _open_usual(key: bytes, fd: int) -> int | None:
+def _usual_spots(key: bytes) -> Iterator[_Spot]:
     for part, info in _USUAL:
-        opened = _try_open(part, key + info, fd)
-        if opened is not None:
-            return opened
-    return None
+        yield part, key + info
 
 
-def _open_searched(key: bytes, fd: int) -> int | None:
+def _search(key: bytes, fd: int) -> _Spot | None:
+    """Where the message is among all of the mailbox."""
     for part in _FOLDERS:
         with folder(part, fd) as part_fd, os.scandir(part_fd) as names:
             for found in names:
                 name = os.fsencode(found.name)
                 if name.startswith(key) and name.partition(_INFO)[0] == key:
-                    return _try_open(part, name, fd)
+                    return part, name
     return None
 
 
-def _try_open(part: bytes, name: bytes, fd: int) -> int | None:
+def _try_open(spot: _Spot, fd: int) -> int | None:
+    part, name = spot
     try:
         with folder(part, fd) as part_fd:
             return open_regular(name, part_fd)
