@@ -1,23 +1,26 @@
-"""`satchel gateway …`: serve, and administer mailboxes, keys and webhooks."""
+"""`satchel gateway …`: serve, and administer mailboxes, keys and webhooks.
+
+The gateway is imported inside the commands: half of what it needs takes longer to import than a command takes to run.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import sqlalchemy as sa
 import typer
 
 from satchel.cli.configured import ConfigFile, load
 from satchel.cli.durations import parse_duration
 from satchel.cli.output import CommandError, moment, print_json, print_table
 from satchel.contract.scopes import Scope
-from satchel.gateway.app import run
-from satchel.gateway.lock import DataFolderInUse
 from satchel.gateway.settings import GatewaySettings
-from satchel.gateway.store import keys, mailboxes, webhooks
-from satchel.gateway.store.database import open_database
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from satchel.gateway.store.keys import KeyRow
 
 app = typer.Typer(help="The gateway: an API in front of the mail server.", no_args_is_help=True)
 mailboxes_app = typer.Typer(help="The mailboxes that the gateway knows.", no_args_is_help=True)
@@ -34,8 +37,10 @@ Mailboxes = Annotated[
 
 
 @contextmanager
-def _database(config: Path | None) -> Iterator[sa.Engine]:
+def _database(config: Path | None) -> "Iterator[sa.Engine]":
     """The gateway's database; what it refuses becomes the command's error."""
+    from satchel.gateway.store.database import open_database
+
     engine = open_database(load(GatewaySettings, config).data_dir)
     try:
         yield engine
@@ -48,6 +53,9 @@ def _database(config: Path | None) -> Iterator[sa.Engine]:
 @app.command()
 def serve(config: ConfigFile = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; running downloads are given time to end."""
+    from satchel.gateway.app import run
+    from satchel.gateway.lock import DataFolderInUse
+
     try:
         run(load(GatewaySettings, config))
     except DataFolderInUse as error:
@@ -62,6 +70,8 @@ def add_mailbox(
     config: ConfigFile = None,
 ) -> None:
     """Add a mailbox, so that keys and webhooks can name it. Those in the mail folder are found by themselves."""
+    from satchel.gateway.store import mailboxes
+
     with _database(config) as engine:
         row = mailboxes.add_mailbox(engine, address, name=name, time_zone=time_zone)
     typer.echo(f"{row.address} is known as {row.mailbox_id}.")
@@ -70,6 +80,8 @@ def add_mailbox(
 @mailboxes_app.command("list")
 def list_mailboxes(json: Json = False, config: ConfigFile = None) -> None:
     """List the mailboxes, and whether the mail that was there at first has been indexed."""
+    from satchel.gateway.store import mailboxes
+
     with _database(config) as engine:
         rows = mailboxes.list_mailboxes(engine)
     if json:
@@ -92,6 +104,8 @@ def create_key(
     config: ConfigFile = None,
 ) -> None:
     """Create an API key and print it, alone, on stdout: it is shown this once. Nothing of it can be changed later."""
+    from satchel.gateway.store import keys
+
     with _database(config) as engine:
         expires_at = datetime.now(UTC) + parse_duration(expires)
         key, row = keys.create_key(engine, name, scopes=scope, mailboxes=mailbox, expires_at=expires_at)
@@ -102,6 +116,8 @@ def create_key(
 @keys_app.command("list")
 def list_keys(json: Json = False, config: ConfigFile = None) -> None:
     """List the keys, the expired and revoked ones too."""
+    from satchel.gateway.store import keys
+
     with _database(config) as engine:
         rows = keys.list_keys(engine)
     if json:
@@ -126,7 +142,7 @@ def list_keys(json: Json = False, config: ConfigFile = None) -> None:
     )
 
 
-def _state(row: keys.KeyRow, now: datetime) -> str:
+def _state(row: "KeyRow", now: datetime) -> str:
     if row.revoked_at is not None:
         return "revoked"
     return "usable" if row.is_usable(now) else "expired"
@@ -140,6 +156,8 @@ def revoke_key(
     config: ConfigFile = None,
 ) -> None:
     """Revoke a key; its next call is refused, also at a gateway that is running."""
+    from satchel.gateway.store import keys
+
     with _database(config) as engine:
         row = keys.revoke_key(engine, identifier)
     typer.echo(f"{row.short_identifier} ({row.name}) is revoked.")
@@ -160,6 +178,8 @@ def add_webhook(
     config: ConfigFile = None,
 ) -> None:
     """Add a webhook: mail that arrives in these mailboxes from now on is announced to the URL."""
+    from satchel.gateway.store import webhooks
+
     allow_http = load(GatewaySettings, config).webhooks.allow_http
     with _database(config) as engine:
         row = webhooks.add_webhook(engine, name, url, mailboxes=mailbox, secret=secret, allow_http=allow_http)
@@ -173,6 +193,8 @@ def add_webhook(
 @webhooks_app.command("list")
 def list_webhooks(json: Json = False, config: ConfigFile = None) -> None:
     """List the webhooks."""
+    from satchel.gateway.store import webhooks
+
     with _database(config) as engine:
         rows = webhooks.list_webhooks(engine)
     if json:
@@ -204,6 +226,8 @@ WebhookIdentifier = Annotated[
 @webhooks_app.command("enable")
 def enable_webhook(identifier: WebhookIdentifier, config: ConfigFile = None) -> None:
     """Switch a webhook on again; what arrived while it was off is not announced."""
+    from satchel.gateway.store import webhooks
+
     with _database(config) as engine:
         row = webhooks.set_webhook_enabled(engine, identifier, enabled=True)
     typer.echo(f"{row.name} is on.")
@@ -212,6 +236,8 @@ def enable_webhook(identifier: WebhookIdentifier, config: ConfigFile = None) -> 
 @webhooks_app.command("disable")
 def disable_webhook(identifier: WebhookIdentifier, config: ConfigFile = None) -> None:
     """Switch a webhook off: nothing more is sent to it, and what waits for it is cancelled."""
+    from satchel.gateway.store import webhooks
+
     with _database(config) as engine:
         row = webhooks.set_webhook_enabled(engine, identifier, enabled=False)
     typer.echo(f"{row.name} is off.")
@@ -220,6 +246,8 @@ def disable_webhook(identifier: WebhookIdentifier, config: ConfigFile = None) ->
 @webhooks_app.command("remove")
 def remove_webhook(identifier: WebhookIdentifier, config: ConfigFile = None) -> None:
     """Remove a webhook and forget its secret; the record of its deliveries stays."""
+    from satchel.gateway.store import webhooks
+
     with _database(config) as engine:
         row = webhooks.remove_webhook(engine, identifier)
     typer.echo(f"{row.name} is removed.")

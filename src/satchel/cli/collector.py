@@ -1,0 +1,86 @@
+"""`satchel collector …`: serve, look into the ledger, and ask again for what failed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+from rich.filesize import decimal
+
+from satchel.cli.configured import ConfigFile, load
+from satchel.cli.output import CommandError, moment, print_json, print_table
+from satchel.collector import listing
+from satchel.collector.app import run
+from satchel.collector.ledger import open_ledger
+from satchel.collector.lock import DataFolderInUse
+from satchel.collector.records import Status
+from satchel.collector.settings import CollectorSettings
+
+app = typer.Typer(help="The collector: files attachments, each exactly once.", no_args_is_help=True)
+
+OfMessage = Annotated[str | None, typer.Option("--message", metavar="ID", help="Of this message only.")]
+
+
+@contextmanager
+def _ledger(config: Path | None) -> Iterator[sa.Engine]:
+    engine = open_ledger(load(CollectorSettings, config).data_dir)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@app.command()
+def serve(config: ConfigFile = None) -> None:
+    """Run the collector until SIGTERM or Ctrl-C; what it cannot end in time it takes up again at the next start."""
+    try:
+        run(load(CollectorSettings, config))
+    except DataFolderInUse as error:
+        raise CommandError(str(error)) from None
+
+
+@app.command("list")
+def list_entries(
+    status: Annotated[Status | None, typer.Option(help="Only rows with this status.")] = None,
+    message: OfMessage = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON for programs, with digests and file names.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show the ledger: what was stored, skipped or failed, and why."""
+    with _ledger(config) as engine:
+        entries = listing.entries(engine, status=status, message_id=message)
+    if json:
+        print_json(entries)
+        return
+    print_table(
+        ("UPDATED", "STATUS", "NAME", "SIZE", "REASON", "STORED AS"),
+        [_row(entry) for entry in entries],
+        empty="Nothing yet." if status is None else f"Nothing is {status}.",
+    )
+
+
+def _row(entry: listing.Entry) -> tuple[str, ...]:
+    updated = moment(datetime.fromtimestamp(entry.updated_at_ms / 1000, UTC))
+    name = entry.name if entry.name is not None else f"message {entry.message_id}"
+    size = decimal(entry.size) if entry.size is not None else ""
+    return updated, entry.status, name, size, entry.reason or "", entry.storage_key or ""
+
+
+@app.command()
+def retry(
+    message: OfMessage = None,
+    attachment: Annotated[
+        str | None, typer.Option("--attachment", metavar="ID", help="Only this attachment of the message.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Ask again for everything that failed; a collector that is running takes it up within its sweep_seconds."""
+    if attachment is not None and message is None:
+        raise CommandError("--attachment needs --message too: ids of attachments are those of a message.")
+    with _ledger(config) as engine:
+        count = listing.retry(engine, now_ms=time.time_ns() // 1_000_000, message_id=message, attachment_id=attachment)
+    typer.echo(f"{count} asked for again." if count else "Nothing has failed.")
