@@ -73,8 +73,8 @@ class Gateway:
             add_webhook(engine, "test", webhook_url, mailboxes=[MAILBOX], secret="s" * 16, allow_http=True)
         engine.dispose()
 
-    def spawn(self) -> subprocess.Popen[bytes]:
-        with (self.folder / "log").open("wb") as log:
+    def spawn(self, log_name: str = "log") -> subprocess.Popen[bytes]:
+        with (self.folder / log_name).open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", _RUN, str(self.folder / "satchel.toml")], stdout=log, stderr=log
             )

@@ -27,9 +27,9 @@ JAPANESE = "請求書 2026年1月.pdf"
 PDF = Given(b"%PDF-1.7\n" + bytes(range(256)) * 300)
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Gateway]:
-    with gateway(tmp_path / "gateway") as running:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(tmp_path_factory.mktemp("e2e") / "gateway") as running:
         running.start()
         yield running
 
@@ -38,12 +38,17 @@ def mail(*names: str) -> SampleMessage:
     return message("files", "Files", [file_part(name, "application/pdf", PDF) for name in names])
 
 
-def message_id(running: Gateway, sample: SampleMessage | None = None) -> str:
+def message_id(running: Gateway, sample: SampleMessage) -> str:
     """Deliver a message and give the id that the gateway found for it."""
-    if sample is not None:
-        deliver(running.maildir, sample)
-    query = "SELECT message_id FROM messages ORDER BY id DESC"
-    return str(until(lambda: rows(running.folder / "data" / "gateway.db", query), "a message in the index")[0][0])
+    return delivered(running, sample)[0]
+
+
+def delivered(running: Gateway, sample: SampleMessage) -> tuple[str, Path]:
+    database, query = running.folder / "data" / "gateway.db", "SELECT message_id FROM messages"
+    known = rows(database, query)
+    path = deliver(running.maildir, sample)
+    found = until(lambda: set(rows(database, query)) - set(known), "the message in the index")
+    return str(found.pop()[0]), path
 
 
 def attachments(running: Gateway, message: str) -> list[dict[str, Any]]:
@@ -110,32 +115,11 @@ def test_the_loop_of_the_public_guide(running: Gateway, tmp_path: Path) -> None:
     assert saved == 3
 
 
-def test_a_stop_lets_a_running_download_end(running: Gateway) -> None:
-    sample = large_message(8 * 1024 * 1024)
-    message = message_id(running, sample)
-    (attachment,) = attachments(running, message)
-    url = download_url(running, message, attachment["id"])
-    digest = hashlib.sha256()
-    with requests.get(url, headers=running.headers, stream=True, timeout=60) as response:
-        pieces = response.iter_content(64 * 1024)
-        digest.update(next(pieces))
-        assert running.process is not None
-        running.process.send_signal(signal.SIGTERM)
-        for piece in pieces:
-            digest.update(piece)
-    assert digest.hexdigest() == sample.expected[0].sha256
-    assert running.process.wait(30) == 0
-    running.process = None
-    assert "gateway_stopped" in running.log
-
-
 def test_only_one_gateway_per_data_folder(running: Gateway) -> None:
-    log = running.log
-    second = running.spawn()
+    second = running.spawn("second.log")
     assert second.wait(30) != 0
-    assert "Another gateway is running" in running.log
+    assert "Another gateway is running" in (running.folder / "second.log").read_text("utf-8")
     assert requests.get(f"{running.url}/healthz", timeout=5).status_code == 200
-    assert log
 
 
 @contextmanager
@@ -153,8 +137,7 @@ def slow_download(running: Gateway, message: str, attachment: str) -> Iterator[h
 
 
 def test_a_file_that_is_cut_while_it_is_sent_gives_a_short_body(running: Gateway) -> None:
-    path = deliver(running.maildir, large_message(64 * 1024 * 1024))
-    message = message_id(running)
+    message, path = delivered(running, large_message(64 * 1024 * 1024))
     (attachment,) = attachments(running, message)
     with slow_download(running, message, attachment["id"]) as response:
         assert response.status == 200
@@ -236,3 +219,28 @@ def test_many_calls_at_once(running: Gateway) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_stop_lets_a_running_download_end(tmp_path: Path) -> None:
+    with gateway(tmp_path / "gateway") as running:
+        running.start()
+        stop_while_downloading(running)
+        assert running.process is not None
+        assert running.process.wait(30) == 0
+        assert "gateway_stopped" in running.log
+
+
+def stop_while_downloading(running: Gateway) -> None:
+    sample = large_message(8 * 1024 * 1024)
+    message = message_id(running, sample)
+    (attachment,) = attachments(running, message)
+    url = download_url(running, message, attachment["id"])
+    digest = hashlib.sha256()
+    with requests.get(url, headers=running.headers, stream=True, timeout=60) as response:
+        pieces = response.iter_content(64 * 1024)
+        digest.update(next(pieces))
+        assert running.process is not None
+        running.process.send_signal(signal.SIGTERM)
+        for piece in pieces:
+            digest.update(piece)
+    assert digest.hexdigest() == sample.expected[0].sha256

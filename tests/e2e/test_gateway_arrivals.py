@@ -14,7 +14,7 @@ from satchel.testing.mail import deliver, file_part, message
 from tests.e2e.gateway_process import Gateway, Receiver, gateway, receiver
 from tests.e2e.observe import until
 
-MESSAGES, KILLS = 60, 6
+MESSAGES, KILLS = 40, 4
 
 
 def query(running: Gateway, sql: str) -> list[tuple[Any, ...]]:
