@@ -392,7 +392,8 @@ async def test_a_locator_of_another_mailbox_leads_nowhere(office: PostOffice, so
     office.deliver(MAILBOX, message_with_files(1, 1, 10).to_bytes())
     office.deliver(OTHER, message_with_files(2, 1, 10).to_bytes())
     billing, invoices = sorted(await there(source), key=lambda ref: ref.mailbox)
-    for forged in (replace(invoices, locator=billing.locator), replace(invoices, mailbox=OTHER)):
+    forgeries = [replace(invoices, locator=billing.locator), replace(invoices, mailbox=OTHER)]
+    for forged in [*forgeries, replace(invoices, message_id=billing.message_id)]:
         with pytest.raises(MessageNotFound):
             await source.list(forged)
 

@@ -102,6 +102,23 @@ async def test_an_mbox_that_is_rewritten_breaks_the_stream(
     await content.aclose()
 
 
+async def test_an_mbox_whose_messages_change_places_breaks_the_stream(
+    root: Path, source: FolderSource, messages: Messages
+) -> None:
+    box = root / f"{ADDRESS}.mbox"
+    first, second = (b"From a\r\n" + large_message(SIZE, seed).to_bytes() + b"\r\n" for seed in (1, 2))
+    box.write_bytes(first + second)
+    content = await opened(source, messages)
+    pieces = content.chunks()
+    assert await anext(pieces)
+    with box.open("r+b") as file:
+        file.write(second + first)
+    os.utime(box, ns=(0, 0))
+    with pytest.raises(SourceError, match="changed"):
+        await rest(pieces)
+    await content.aclose()
+
+
 async def test_closing_ends_streams_that_are_under_way(root: Path, source: FolderSource, messages: Messages) -> None:
     deliver(root / ADDRESS, large_message(SIZE))
     content = await opened(source, messages)
