@@ -98,37 +98,38 @@ class Progress:
 
 def accept(connection: sa.Connection, event: Event, *, now_ms: int, max_pending: int) -> Accepted:
     """Take an event in. One that is known asks again for what of its message failed, and for nothing else."""
-    known = connection.execute(
-        sa.select(events.c.message_id).where(events.c.message_id == event.message_id)
-    ).one_or_none()
-    if known is not None:
+    if connection.execute(_KNOWN, {"m": event.message_id}).one_or_none() is not None:
         return Accepted(
             overloaded=False, work=tuple(retry_failed(connection, now_ms=now_ms, message_id=event.message_id))
         )
     if count_pending_events(connection) >= max_pending:
         return Accepted(overloaded=True)
-    connection.execute(
-        insert(events)
-        .values(
-            message_id=event.message_id,
-            mailbox=event.mailbox,
-            sender=event.sender,
-            received=event.received,
-            status=Status.PENDING,
-            attempt=1,
-            tries=0,
-            due_at_ms=now_ms,
-            accepted_at_ms=now_ms,
-            updated_at_ms=now_ms,
-        )
-        .on_conflict_do_nothing()
-    )
+    row = {
+        "message_id": event.message_id,
+        "mailbox": event.mailbox,
+        "sender": event.sender,
+        "received": event.received,
+        "status": Status.PENDING,
+        "attempt": 1,
+        "tries": 0,
+        "due_at_ms": now_ms,
+        "accepted_at_ms": now_ms,
+        "updated_at_ms": now_ms,
+    }
+    connection.execute(_INSERT_EVENT, row)
     return Accepted(overloaded=False, work=(Work(event.message_id, None, 1, now_ms),))
 
 
+_KNOWN = sa.select(events.c.message_id).where(events.c.message_id == sa.bindparam("m"))
+_INSERT_EVENT = insert(events).on_conflict_do_nothing()
+_INSERT_ATTACHMENTS = insert(attachments).on_conflict_do_nothing()
+
+
 def count_pending_events(connection: sa.Connection) -> int:
-    query = sa.select(sa.func.count()).select_from(events).where(_pending(events))
-    return connection.execute(query).scalar_one()
+    return connection.execute(_COUNT_PENDING).scalar_one()
+
+
+_COUNT_PENDING = sa.select(sa.func.count()).select_from(events).where(events.c.status == sa.literal_column("'pending'"))
 
 
 def begin_listing(connection: sa.Connection, message_id: str, attempt: int) -> tuple[Event, int] | None:
@@ -163,7 +164,7 @@ def record_listing(connection: sa.Connection, message_id: str, listed: Sequence[
             }
             for position, one in enumerate(listed)
         ]
-        connection.execute(insert(attachments).on_conflict_do_nothing(), rows)
+        connection.execute(_INSERT_ATTACHMENTS, rows)
     connection.execute(
         sa.update(events)
         .where(events.c.message_id == message_id)

@@ -7,15 +7,17 @@ harmlessly. No workflow waits for another one, nor sleeps.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import structlog
 
 from satchel.client import AsyncClient, ClientError, RetryPolicy
 from satchel.collector import records
 from satchel.collector.ledger import Ledger
-from satchel.collector.records import Accepted, Event, Listed, Progress, Status, Work
+from satchel.collector.records import Accepted, Event, Listed, Progress, Status, Wanted, Work
 from satchel.collector.retries import AttemptError, decide
 from satchel.collector.rules import Action, Rule, judge
 from satchel.collector.sinks.sink import Sink, SinkError
@@ -34,6 +36,14 @@ LOST_AFTER_SECONDS = 120.0
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A workflow that this process asked for: until when it is not lost, and what spares it a look into the ledger."""
+
+    until: float
+    wanted: Wanted | None
 
 
 class Collecting:
@@ -58,7 +68,7 @@ class Collecting:
         self._rules = rules
         self._retry = retry
         self._jitter = jitter
-        self._asked: dict[str, float] = {}
+        self._asked: dict[str, _Asked] = {}
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         engine.register(LIST_WORKFLOW, self.list_message, concurrency=concurrency)
         engine.register(FETCH_WORKFLOW, self.fetch_attachment, concurrency=concurrency)
@@ -102,7 +112,13 @@ class Collecting:
         listed = [self._judged(attachment, event) for attachment in found]
         wanted = await self._ledger.call(records.record_listing, message_id, listed, now_ms=_now_ms())
         log.info("message_listed", message_id=message_id, attachments=len(listed), wanted=len(wanted))
-        await self._ask(wanted)
+        known = {
+            one.attachment_id: Wanted(
+                message_id, one.attachment_id, one.name, one.content_type, event.mailbox, event.received, tries=0
+            )
+            for one in listed
+        }
+        await self._ask(wanted, known)
         return self._forget(work)
 
     def _judged(self, attachment: Attachment, event: Event) -> Listed:
@@ -120,7 +136,10 @@ class Collecting:
     async def fetch_attachment(self, message_id: str, attachment_id: str, attempt: int) -> None:
         """One attempt at an attachment: download, sink, ledger."""
         work = Work(message_id, attachment_id, attempt, 0)
-        wanted = await self._ledger.call(records.begin_fetch, message_id, attachment_id, attempt)
+        asked = self._asked.get(work.workflow_id)
+        wanted = asked.wanted if asked is not None else None
+        if wanted is None:
+            wanted = await self._ledger.call(records.begin_fetch, message_id, attachment_id, attempt)
         if wanted is None:
             return self._forget(work)
         try:
@@ -166,17 +185,18 @@ class Collecting:
         """
         pending = await self._ledger.call(records.unfinished)
         now = time.monotonic()
-        lost = [work for work in pending if now >= self._asked.get(work.workflow_id, -1.0)]
+        lost = [work for work in pending if (asked := self._asked.get(work.workflow_id)) is None or asked.until < now]
         await self._ask(lost)
         return len(lost)
 
-    async def _ask(self, works: Iterable[Work]) -> None:
-        """Enqueue; the id makes it harmless to ask twice."""
+    async def _ask(self, works: Iterable[Work], known: Mapping[str, Wanted] = MappingProxyType({})) -> None:
+        """Enqueue; the id makes it harmless to ask twice. `known` by attachment id is for first attempts."""
         now, now_ms = time.monotonic(), _now_ms()
         asking = []
         for work in works:
             delay_seconds = max(0.0, (work.due_at_ms - now_ms) / 1000)
-            self._asked[work.workflow_id] = now + delay_seconds + LOST_AFTER_SECONDS
+            wanted = known.get(work.attachment_id) if work.attachment_id is not None and work.attempt == 1 else None
+            self._asked[work.workflow_id] = _Asked(now + delay_seconds + LOST_AFTER_SECONDS, wanted)
             ids = (work.message_id,) if work.attachment_id is None else (work.message_id, work.attachment_id)
             asking.append(
                 self._engine.enqueue(

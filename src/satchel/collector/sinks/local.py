@@ -11,8 +11,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -27,6 +29,39 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    folder: str
+    name: str
+    provenance: Provenance
+
+
+class _Counted:
+    """Gathers chunks into pieces of a MiB and holds them against the announced number of bytes."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], expected_bytes: int | None) -> None:
+        self._chunks = chunks
+        self._expected_bytes = expected_bytes
+        self._seen_bytes = 0
+
+    async def piece(self) -> tuple[list[bytes], bool]:
+        """The next buffers, and whether they are the last. Raises BodyMismatch, also at the end."""
+        buffers: list[bytes] = []
+        size = 0
+        expected = self._expected_bytes
+        async for chunk in self._chunks:
+            buffers.append(chunk)
+            size += len(chunk)
+            self._seen_bytes += len(chunk)
+            if expected is not None and self._seen_bytes > expected:
+                raise BodyMismatch(f"More than the announced {expected} bytes came.")
+            if size >= _PIECE_BYTES:
+                return buffers, False
+        if expected is not None and self._seen_bytes != expected:
+            raise BodyMismatch(f"{self._seen_bytes} bytes came of {expected} announced.")
+        return buffers, True
+
+
 class LocalSink:
     """Files below `root`, written in threads of its own. It holds a lock on the folder while it is open.
 
@@ -37,7 +72,8 @@ class LocalSink:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sink")
         self._active: set[str] = set()
         self._folders: dict[str, int] = {}
-        self._keys: dict[str, asyncio.Lock] = {}
+        # A lock lives as long as somebody holds it or waits for it.
+        self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -59,57 +95,59 @@ class LocalSink:
         match = _KEY.fullmatch(key)
         if match is None:
             raise KeyRefused("The storage key is not one of ours.")
-        folder, name = match["folder"], match["name"]
+        place = _Place(match["folder"], match["name"], provenance)
+        counted = _Counted(chunks, expected_bytes)
         lock = self._keys.setdefault(key, asyncio.Lock())
         async with lock:
-            try:
-                existing = await self._run(self._existing, folder, name)
-                if existing is not None:
-                    return Receipt(key, existing.size, existing.sha256, existed=True)
-                sidecar = await self._write(folder, name, chunks, provenance, expected_bytes)
-            finally:
-                self._keys.pop(key, None)
-        return Receipt(key, sidecar.size, sidecar.sha256, existed=False)
+            first, ended = await counted.piece()
+            if ended:
+                # Most attachments are small: one hop to a thread for the whole of one.
+                sidecar, existed = await self._run(self._store_small, place, first)
+            else:
+                sidecar, existed = await self._store_large(place, first, counted)
+        return Receipt(key, sidecar.size, sidecar.sha256, existed=existed)
 
-    async def _write(
-        self, folder: str, name: str, chunks: AsyncIterator[bytes], provenance: Provenance, expected_bytes: int | None
-    ) -> Sidecar:
+    def _store_small(self, place: _Place, pieces: list[bytes]) -> tuple[Sidecar, bool]:
+        existing = self._existing(place)
+        if existing is not None:
+            return existing, True
         incoming = Incoming(self._incoming, self._active)
         try:
-            held: list[bytes] = []
-            held_bytes = seen_bytes = 0
-            async for chunk in chunks:
-                held.append(chunk)
-                held_bytes += len(chunk)
-                seen_bytes += len(chunk)
-                if expected_bytes is not None and seen_bytes > expected_bytes:
-                    raise BodyMismatch(f"More than the announced {expected_bytes} bytes came.")
-                if held_bytes >= _PIECE_BYTES:
-                    await self._run(incoming.write, held)
-                    held, held_bytes = [], 0
-            if expected_bytes is not None and seen_bytes != expected_bytes:
-                raise BodyMismatch(f"{seen_bytes} bytes came of {expected_bytes} announced.")
-            return await self._run(self._finish, incoming, held, folder, name, provenance)
+            return self._finish(incoming, pieces, place), False
+        finally:
+            incoming.discard()
+
+    async def _store_large(self, place: _Place, pieces: list[bytes], counted: _Counted) -> tuple[Sidecar, bool]:
+        existing = await self._run(self._existing, place)
+        if existing is not None:
+            return existing, True
+        incoming = Incoming(self._incoming, self._active)
+        try:
+            ended = False
+            while not ended:
+                await self._run(incoming.write, pieces)
+                pieces, ended = await counted.piece()
+            return await self._run(self._finish, incoming, pieces, place), False
         finally:
             await self._run(incoming.discard)
 
-    def _finish(self, incoming: Incoming, rest: list[bytes], folder: str, name: str, provenance: Provenance) -> Sidecar:
+    def _finish(self, incoming: Incoming, rest: list[bytes], place: _Place) -> Sidecar:
         incoming.write(rest)
-        return incoming.publish(self._folder(folder), name, provenance)
+        return incoming.publish(self._folder(place.folder), place.name, place.provenance)
 
-    def _existing(self, folder: str, name: str) -> Sidecar | None:
+    def _existing(self, place: _Place) -> Sidecar | None:
         """The sidecar of what is stored already; a file always has one, because the sidecar is on disk before it."""
-        place = self._folder(folder)
+        folder = self._folder(place.folder)
         try:
-            os.stat(name, dir_fd=place, follow_symlinks=False)
+            os.stat(place.name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
         try:
-            descriptor = os.open(sidecar_name(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
+            descriptor = os.open(sidecar_name(place.name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(descriptor, "rb") as file:
                 return msgspec.json.decode(file.read(), type=Sidecar)
         except (OSError, msgspec.DecodeError):
-            message = f"{folder}/{name} is there without a readable sidecar. Move it away and retry."
+            message = f"{place.folder}/{place.name} is there without a readable sidecar. Move it away and retry."
             raise KeyTaken(message) from None
 
     def _folder(self, name: str) -> int:

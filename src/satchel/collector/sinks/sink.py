@@ -83,8 +83,9 @@ class Sink(Protocol):
     ) -> Receipt:
         """Store the chunks under the key, all or nothing, unless something is stored there already.
 
-        What is there already is left as it is, the chunks are not read, and its receipt is given back. Otherwise it
-        returns when the bytes are durable. `expected_bytes` is what the sender announced, None where it did not.
+        What is there already is left as it is and its receipt given back; of the chunks no more than about a MiB is
+        read then. Otherwise it returns when the bytes are durable. `expected_bytes` is what the sender announced,
+        None where it did not.
         An error of the chunks passes through; like a cancellation it leaves nothing behind.
         """
         ...
