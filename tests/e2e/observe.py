@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS
 from satchel.testing.stack import Stack
@@ -39,10 +40,11 @@ def gateway_rows(stack: Stack, query: str, *parameters: object) -> list[tuple[An
 
 
 def message_ids(stack: Stack, count: int) -> dict[str, str]:
-    """locator → message id, as soon as the gateway has indexed so many messages."""
+    """File name → message id, as soon as the gateway has indexed so many messages."""
 
     def look() -> dict[str, str] | None:
-        found = dict(gateway_rows(stack, "SELECT locator, message_id FROM messages"))
+        rows = gateway_rows(stack, "SELECT locator, message_id FROM messages")
+        found = {unquote(locator.rpartition("/")[2]): message_id for locator, message_id in rows}
         return found if len(found) >= count else None
 
     return until(look, f"{count} messages in the index")
@@ -52,6 +54,12 @@ def baseline_done(stack: Stack) -> None:
     """What was in the mailboxes at first is indexed: what comes now is announced."""
     query = "SELECT count(*), sum(indexed_at IS NOT NULL) FROM mailboxes"
     until(lambda: (seen := gateway_rows(stack, query)) and seen[0][0] == seen[0][1], "the end of the baseline")
+
+
+def stored_count(stack: Stack) -> int:
+    """How many attachments the ledger says are stored."""
+    query = "SELECT count(*) FROM attachments WHERE status = 'stored'"
+    return sum(count for (count,) in rows(stack.folder / "data/collector/ledger.sqlite", query))
 
 
 def ledger(stack: Stack, status: str | None = None) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 
 from satchel.testing.mail import deliver, message_with_files
 from satchel.testing.stack import Stack
-from tests.e2e.observe import baseline_done, gateway_rows, ledger, stored_files, temporaries, until
+from tests.e2e.observe import baseline_done, gateway_rows, ledger, stored_count, stored_files, temporaries, until
 
 FILES = 5
 SIZE = 200_000
@@ -26,7 +26,7 @@ SEED = int(os.environ.get("KILL_SEED", "0")) or random.SystemRandom().randrange(
 def test_everything_is_stored_once(stack: Stack) -> None:
     chance = random.Random(SEED)
     print(f"KILL_SEED={SEED}")
-    stack.configure(collector={"temporary_age_seconds": 1, "concurrency": 4})
+    stack.configure(gateway={"webhooks.sweep_seconds": 1}, collector={"concurrency": 4, "sweep_seconds": 1})
     stack.start("gateway")
     stack.start("collector")
     baseline_done(stack)
@@ -45,13 +45,13 @@ def test_everything_is_stored_once(stack: Stack) -> None:
         time.sleep(chance.uniform(0.0, 0.6))
         stack.kill(victim)
         stack.start(victim)
-    until(lambda: len(ledger(stack, "stored")) >= MESSAGES * FILES, "every file stored", timeout_seconds=300)
+    until(lambda: stored_count(stack) >= MESSAGES * FILES, "every file stored", timeout_seconds=300)
 
     assert Counter(stored_files(stack).values()) == expected
     rows = ledger(stack)
     assert Counter(row["status"] for row in rows) == {"stored": MESSAGES * FILES}
     assert Counter(row["sha256"] for row in rows) == expected
-    deliveries = gateway_rows(stack, "SELECT message_id, count(*) FROM deliveries GROUP BY message_id")
+    deliveries = gateway_rows(stack, "SELECT message_row_id, count(*) FROM deliveries GROUP BY message_row_id")
     assert len(deliveries) == MESSAGES
     assert {count for _, count in deliveries} == {1}
     until(lambda: not temporaries(stack), "the sweeper's end of what was left behind", timeout_seconds=60)
