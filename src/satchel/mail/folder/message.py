@@ -41,7 +41,7 @@ class OpenMessage:
         now = identity(fd)
         if now == self.identity:
             return
-        if not (self._shared and now.size >= self.stop and self._testimony(fd, now) == self.witness):
+        if now.size < self.stop or self._testimony(fd, now) != self.witness:
             raise SourceUnavailable("The message changed while it was being read: list its attachments again.")
         self.identity = now
 
