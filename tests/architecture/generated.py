@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import typer
-from click import Command, Context, Group, Option
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from satchel.cli.config_file import default_config, toml_value, variable
 from satchel.cli.main import app
@@ -41,10 +41,13 @@ def _settings_rows(settings: type[SettingsBase]) -> list[str]:
     return rows
 
 
+Command = TyperCommand | TyperGroup
+
+
 def commands(command: Command, path: tuple[str, ...] = ("satchel",)) -> list[tuple[tuple[str, ...], Command]]:
     """Every command with its words, groups opened."""
     found = [(path, command)]
-    if isinstance(command, Group):
+    if isinstance(command, TyperGroup):
         for name, inner in command.commands.items():
             found += commands(inner, (*path, name))
     return found
@@ -55,7 +58,7 @@ def command_line() -> str:
     lines = ["# Commands", "", "What `satchel --help` and the help of each command say, on one page."]
     for path, command in commands(typer.main.get_command(app)):
         lines += ["", f"## `{' '.join(path)}`", "", _plain(command.help)]
-        usage = " ".join(command.collect_usage_pieces(Context(command)))
+        usage = " ".join(command.collect_usage_pieces(typer.Context(command)))
         lines += ["", f"    {' '.join(path)} {usage}"]
         rows = [row for parameter in command.params if (row := _parameter_row(parameter)) is not None]
         if rows:
@@ -64,7 +67,7 @@ def command_line() -> str:
 
 
 def _parameter_row(parameter: object) -> str | None:
-    if not isinstance(parameter, Option) or parameter.hidden or "--help" in parameter.opts:
+    if not isinstance(parameter, TyperOption) or parameter.hidden or "--help" in parameter.opts:
         return None
     names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
     source = f" Also from `{parameter.envvar}`." if parameter.envvar else ""

@@ -10,7 +10,7 @@ from satchel.settings import CONFIG_FILE
 
 
 def init(
-    folder: Path = typer.Argument(Path(), metavar="[DIR]", help="The folder to write to; made where it is missing."),
+    folder: Path = typer.Argument(Path(), metavar="DIR", help="The folder to write to; made where it is missing."),
 ) -> None:
     """Write a commented satchel.toml, to begin with the defaults and change what you need."""
     path = folder / CONFIG_FILE

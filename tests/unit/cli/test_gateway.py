@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from satchel.cli.main import app
@@ -20,7 +20,7 @@ class Office:
         self.config = folder / "satchel.toml"
         self.config.write_text("[gateway]\n")
 
-    def run(self, *words: str, environment: dict[str, str] | None = None) -> Result:
+    def run(self, *words: str, environment: dict[str, str] | None = None) -> Any:
         return CliRunner().invoke(app, [*words, "--config", str(self.config)], env=environment)
 
     def good(self, *words: str, environment: dict[str, str] | None = None) -> str:
