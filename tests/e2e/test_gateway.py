@@ -200,6 +200,21 @@ def test_what_is_no_request_gets_the_envelope_too(running: Gateway, request_byte
         assert b'"status":"error"' in response.read()
 
 
+def test_endless_headers_are_refused(running: Gateway) -> None:
+    host, port = running.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        with pytest.raises(ConnectionError):
+            send_slowly(connection, b"x" * 4096, 1000)
+    assert "request_refused" in running.log
+
+
+def send_slowly(connection: socket.socket, piece: bytes, count: int) -> None:
+    for _ in range(count):
+        connection.sendall(piece)
+        time.sleep(0.001)
+
+
 def test_many_calls_at_once(running: Gateway) -> None:
     message = message_id(running, mail("invoice.pdf"))
     (attachment,) = attachments(running, message)

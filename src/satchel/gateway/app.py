@@ -26,6 +26,8 @@ from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
 
 _ENGINE_FILE = "durable.db"
+# Short, because a receiver that fetches before it answers gets nothing any more; the attempt is made again later.
+_DELIVERY_GRACE_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -102,5 +104,5 @@ async def _deliveries(settings: GatewaySettings, store: Store) -> AsyncIterator[
         await engine.launch()
         yield deliveries
     finally:
-        await engine.shutdown(grace_seconds=settings.shutdown_grace_seconds)
+        await engine.shutdown(grace_seconds=_DELIVERY_GRACE_SECONDS)
         await sender.aclose()

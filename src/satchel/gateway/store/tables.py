@@ -87,7 +87,7 @@ messages = sa.Table(
     metadata,
     # Increases with every message and is never used again: the cursor of reports.
     sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
-    sa.Column("message_id", sa.Text, nullable=False, unique=True),
+    sa.Column("message_id", sa.Text, nullable=False),
     sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), nullable=False),
     sa.Column("locator", sa.Text, nullable=False),
     sa.Column("internet_message_id", sa.Text, nullable=False),
@@ -102,6 +102,8 @@ messages = sa.Table(
     # False where the source could not read the envelope: the row keeps the id known and is never announced.
     sa.Column("readable", sa.Boolean, nullable=False),
     sa.Column("indexed_at", UtcDateTime, nullable=False),
+    # Ids are unique by themselves; the mailbox stands in the index so that `calls.find_call` touches no other's row.
+    sa.UniqueConstraint("message_id", "mailbox_id"),
     sqlite_autoincrement=True,
 )
 

@@ -95,7 +95,7 @@ def _create_messages() -> None:
         sa.Column("indexed_at", _INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_messages"),
         sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name="fk_messages_mailbox_id"),
-        sa.UniqueConstraint("message_id", name="uq_messages_message_id"),
+        sa.UniqueConstraint("message_id", "mailbox_id", name="uq_messages_message_id_mailbox_id"),
         sqlite_autoincrement=True,
     )
 
