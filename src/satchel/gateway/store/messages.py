@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
-import msgspec
 import sqlalchemy as sa
 
 from satchel.contract.events import Recipient
@@ -141,11 +140,6 @@ def _addresses(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
         {"emailAddress": {"name": _clean(r.email_address.name), "address": _clean(r.email_address.address)}}
         for r in recipients
     ]
-
-
-def recipients(stored: Any) -> list[Recipient]:
-    """Addresses as the index keeps them, read back."""
-    return msgspec.convert(stored, list[Recipient])
 
 
 def _clean(text: str) -> str:

