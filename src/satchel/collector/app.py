@@ -21,7 +21,7 @@ from satchel.collector.server import ReceiverServer
 from satchel.collector.settings import CollectorSettings
 from satchel.collector.sinks.local import LocalSink
 from satchel.collector.sinks.sink import Sink, SinkError
-from satchel.collector.workflows import Collecting
+from satchel.collector.workflows import Collecting, CollectingOptions
 from satchel.durable.database import sqlite_url
 from satchel.durable.engine import DurableEngine
 from satchel.settings import SettingsError
@@ -100,12 +100,8 @@ async def _collecting(
     settings: CollectorSettings, ledger: Ledger, client: AsyncClient, sink: Sink
 ) -> AsyncIterator[Collecting]:
     engine = DurableEngine("satchel-collector", sqlite_url(settings.data_dir / _ENGINE_FILE))
-    collecting = Collecting(
-        ledger,
-        engine,
-        client,
-        sink,
-        [row.rule() for row in settings.rules],
+    options = CollectingOptions(
+        rules=[row.rule() for row in settings.rules],
         retry=RetryPolicy(
             max_attempts=settings.retry.max_attempts,
             base_seconds=settings.retry.base_seconds,
@@ -115,6 +111,7 @@ async def _collecting(
         concurrency=settings.concurrency,
         jitter=random.random,
     )
+    collecting = Collecting(ledger, engine, client, sink, options)
     try:
         await engine.launch()
         yield collecting

@@ -39,6 +39,16 @@ def _now_ms() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectingOptions:
+    """`concurrency` bounds the lists and the downloads under way, each; `jitter` draws from 0 to 1."""
+
+    rules: Sequence[Rule]
+    retry: RetryPolicy
+    concurrency: int
+    jitter: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """A workflow that this process asked for: until when it is not lost, and what spares it a look into the ledger."""
 
@@ -55,23 +65,17 @@ class Collecting:
         engine: DurableEngine,
         client: AsyncClient,
         sink: Sink,
-        rules: Sequence[Rule],
-        *,
-        retry: RetryPolicy,
-        concurrency: int,
-        jitter: Callable[[], float],
+        options: CollectingOptions,
     ) -> None:
         self._ledger = ledger
         self._engine = engine
         self._client = client
         self._sink = sink
-        self._rules = rules
-        self._retry = retry
-        self._jitter = jitter
+        self._options = options
         self._asked: dict[str, _Asked] = {}
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
-        engine.register(LIST_WORKFLOW, self.list_message, concurrency=concurrency)
-        engine.register(FETCH_WORKFLOW, self.fetch_attachment, concurrency=concurrency)
+        engine.register(LIST_WORKFLOW, self.list_message, concurrency=options.concurrency)
+        engine.register(FETCH_WORKFLOW, self.fetch_attachment, concurrency=options.concurrency)
 
     async def accept(self, event: Event, *, max_pending: int) -> Accepted:
         """Take an event in: when this returns it is on disk, unless it says that there is too much already."""
@@ -122,7 +126,7 @@ class Collecting:
         return self._forget(work)
 
     def _judged(self, attachment: Attachment, event: Event) -> Listed:
-        verdict = judge(self._rules, attachment, sender=event.sender, mailbox=event.mailbox)
+        verdict = judge(self._options.rules, attachment, sender=event.sender, mailbox=event.mailbox)
         return Listed(
             attachment_id=attachment.id,
             name=attachment.name,
@@ -158,7 +162,7 @@ class Collecting:
         return self._forget(work)
 
     async def _settle_failure(self, work: Work, failure: AttemptError, tries: int) -> None:
-        decision = decide(failure, tries, self._retry, self._jitter())
+        decision = decide(failure, tries, self._options.retry, self._options.jitter())
         log.warning(
             "attempt_failed",
             message_id=work.message_id,
