@@ -14,12 +14,13 @@ ALLOWED = {
     "mail": {"contract"},
     "client": {"contract"},
     "durable": set[str](),
-    "gateway": {"contract", "mail", "durable", "settings"},
-    "collector": {"contract", "client", "durable", "settings"},
+    "process": {"settings"},
+    "gateway": {"contract", "mail", "durable", "process", "settings"},
+    "collector": {"contract", "client", "durable", "process", "settings"},
     "testing": {"contract", "mail"},
     "settings": set[str](),
     "__main__": {"cli"},
-    "cli": {"contract", "client", "gateway", "collector", "testing", "settings"},
+    "cli": {"contract", "client", "gateway", "collector", "testing", "process", "settings"},
 }
 # The version is the one thing that lives at the very top.
 TOP = "satchel"

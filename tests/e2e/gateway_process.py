@@ -84,7 +84,7 @@ class Gateway:
         self.process = self.spawn()
         give_up = time.monotonic() + 30
         while time.monotonic() < give_up and self.process.poll() is None:
-            listening = re.search(r'"port": (\d+), "event": "gateway_listening"', self.log)
+            listening = re.search(r'"port": (\d+), "event": "listening"', self.log)
             if listening is not None:
                 self.url = f"http://127.0.0.1:{listening[1]}"
                 if requests.get(f"{self.url}/readyz", timeout=5).status_code == 200:

@@ -16,9 +16,9 @@ from satchel.cli.output import CommandError, moment, print_json, print_table
 from satchel.collector import listing
 from satchel.collector.app import run
 from satchel.collector.ledger import open_ledger
-from satchel.collector.lock import DataFolderInUse
 from satchel.collector.records import Status
 from satchel.collector.settings import CollectorSettings
+from satchel.process.lock import DataFolderInUse
 
 app = typer.Typer(help="The collector: files attachments, each exactly once.", no_args_is_help=True)
 

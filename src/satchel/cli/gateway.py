@@ -54,7 +54,7 @@ def _database(config: Path | None) -> "Iterator[sa.Engine]":
 def serve(config: ConfigFile = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; running downloads are given time to end."""
     from satchel.gateway.app import run
-    from satchel.gateway.lock import DataFolderInUse
+    from satchel.process.lock import DataFolderInUse
 
     try:
         run(load(GatewaySettings, config))

@@ -1,6 +1,7 @@
 """The only code that knows the HTTP library: one connection pool, its measured settings, its errors translated once."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -147,8 +148,14 @@ def _translate(error: Exception) -> ClientError:
 
 def _describe(error: Exception) -> str:
     """What happened, in few words and without anything of the request."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        refusal = error.certificate_error
+        return refusal.verify_message if isinstance(refusal, ssl.SSLCertVerificationError) else type(refusal).__name__
+    if isinstance(error, aiohttp.ClientConnectorSSLError) and isinstance(error.os_error, ssl.SSLError):
+        return str(error.os_error.reason).lower().replace("_", " ")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or type(error.os_error).__name__
+        # By number: the event loop's own text repeats the address.
+        return os.strerror(error.os_error.errno) if error.os_error.errno else type(error.os_error).__name__
     return type(error).__name__

@@ -14,16 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from satchel import __version__
 from satchel.client import NO_RETRIES, AsyncClient, RetryPolicy
 from satchel.collector.ledger import Ledger, open_ledger
-from satchel.collector.lock import data_folder_lock
-from satchel.collector.logs import configure_logs
 from satchel.collector.receiver import ReceiverOptions, build_receiver
-from satchel.collector.server import ReceiverServer
 from satchel.collector.settings import CollectorSettings
 from satchel.collector.sinks.local import LocalSink
 from satchel.collector.sinks.sink import Sink, SinkError
 from satchel.collector.workflows import Collecting, CollectingOptions
 from satchel.durable.database import sqlite_url
 from satchel.durable.engine import DurableEngine
+from satchel.process.lock import data_folder_lock
+from satchel.process.logs import configure_logs
+from satchel.process.server import Server
 from satchel.settings import SettingsError
 
 _ENGINE_FILE = "durable.sqlite"
@@ -46,13 +46,13 @@ async def serve(settings: CollectorSettings) -> None:
     configure_logs(settings.log)
     log.info("collector_starting", version=__version__, python=sys.version.split()[0])
     async with AsyncExitStack() as stack:
-        stack.enter_context(data_folder_lock(settings.data_dir))
+        stack.enter_context(data_folder_lock(settings.data_dir, "collector"))
         ledger = await stack.enter_async_context(_ledger(settings))
         sink = await stack.enter_async_context(_sink(settings))
         client = await stack.enter_async_context(_client(settings))
         collecting = await stack.enter_async_context(_collecting(settings, ledger, client, sink))
         receiver = build_receiver(collecting, _receiver_options(settings), is_ready=lambda: True)
-        server = ReceiverServer(
+        server = Server(
             receiver,
             host=settings.listen_host,
             port=settings.listen_port,

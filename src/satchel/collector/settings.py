@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from satchel.collector.rules import Action, Rule
+from satchel.process.logs import LogSettings
 from satchel.settings import SettingsBase, SettingsTable
 
 
@@ -61,15 +62,6 @@ class RetrySettings(SettingsTable):
     cap_seconds: float = Field(
         default=600.0, gt=0, le=86_400, description="Longest wait of our own; a server's Retry-After may be longer."
     )
-
-
-class LogSettings(SettingsTable):
-    """What the log says and how. It never holds content, names, addresses or secrets."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severity that is logged."
-    )
-    format: Literal["json", "console"] = Field(default="json", description="json for machines, console for people.")
 
 
 class CollectorSettings(SettingsBase):

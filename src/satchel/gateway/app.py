@@ -13,17 +13,18 @@ from satchel.durable.database import sqlite_url
 from satchel.durable.engine import DurableEngine
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
-from satchel.gateway.api.server import ApiServer
+from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.intake import Intake
 from satchel.gateway.limits import AccountRate
-from satchel.gateway.lock import data_folder_lock
-from satchel.gateway.logs import configure_logs
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.gateway.store.database import Store, is_reachable, open_database
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
+from satchel.process.lock import data_folder_lock
+from satchel.process.logs import configure_logs
+from satchel.process.server import Server
 
 _ENGINE_FILE = "durable.db"
 # Short, because a receiver that fetches before it answers gets nothing any more; the attempt is made again later.
@@ -41,7 +42,7 @@ def run(settings: GatewaySettings) -> None:
 async def serve(settings: GatewaySettings) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises DataFolderInUse."""
     configure_logs(settings.log)
-    with data_folder_lock(settings.data_dir):
+    with data_folder_lock(settings.data_dir, "gateway"):
         async with _source(settings) as source, _store(settings) as store, _deliveries(settings, store) as deliveries:
             intake = Intake(source, store, deliveries, sweep_seconds=settings.webhooks.sweep_seconds)
 
@@ -54,17 +55,18 @@ async def serve(settings: GatewaySettings) -> None:
                 ready,
                 public_url=settings.public_url,
             )
-            server = ApiServer(
+            server = Server(
                 application,
                 host=settings.listen_host,
                 port=settings.listen_port,
                 grace_seconds=settings.shutdown_grace_seconds,
+                protocol=EnvelopeProtocol,
             )
             await _serve_and_take_in(server, intake)
     log.info("gateway_stopped")
 
 
-async def _serve_and_take_in(server: ApiServer, intake: Intake) -> None:
+async def _serve_and_take_in(server: Server, intake: Intake) -> None:
     """Run both; when the server has been stopped the intake ends too, and a defect in either ends the other."""
     log.info("gateway_starting", version=__version__, python=sys.version.split()[0])
     async with asyncio.TaskGroup() as tasks:

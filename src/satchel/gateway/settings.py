@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from satchel.process.logs import LogSettings
 from satchel.settings import SettingsBase, SettingsTable
 
 
@@ -61,15 +62,6 @@ class WebhookSettings(SettingsTable):
         if any(pause < 0 for pause in value):
             raise ValueError("pauses are seconds of 0 or more")
         return value
-
-
-class LogSettings(SettingsTable):
-    """What the log says and how. It never holds content, names, addresses or secrets."""
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severity that is logged."
-    )
-    format: Literal["json", "console"] = Field(default="json", description="json for machines, console for people.")
 
 
 class GatewaySettings(SettingsBase):

@@ -57,7 +57,7 @@ async def test_a_call_that_may_be_made(make_app: MakeApp, make_key: MakeKey) -> 
     [
         (None, "key_missing"),
         ("Bearer nonsense", "key_invalid"),
-        (f"Bearer {new_key()}", "key_invalid"),
+        pytest.param(f"Bearer {new_key()}", "key_invalid", id="well formed but unknown"),
         ("Basic dXNlcjpwYXNz", "key_invalid"),
         ("Bearer \xff\xfe", "key_invalid"),
     ],

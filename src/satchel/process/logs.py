@@ -2,11 +2,22 @@
 
 import logging
 import sys
+from typing import Literal
 
 import structlog
+from pydantic import Field
 from structlog.typing import Processor
 
-from satchel.collector.settings import LogSettings
+from satchel.settings import SettingsTable
+
+
+class LogSettings(SettingsTable):
+    """What the log says and how. It never holds content, names, addresses or secrets."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged."
+    )
+    format: Literal["json", "console"] = Field(default="json", description="json for machines, console for people.")
 
 
 class _Forward(logging.Handler):
@@ -21,7 +32,9 @@ def configure_logs(settings: LogSettings) -> None:
     """Replace the process's logging configuration."""
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     last: Processor = (
-        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
         processors=[

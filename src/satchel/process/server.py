@@ -1,4 +1,4 @@
-"""The HTTP server of the receiver: uvicorn with its own access log off, stopped by SIGTERM or SIGINT as a success."""
+"""The HTTP server of both programs: uvicorn with its own access log off, stopped by SIGTERM or SIGINT as a success."""
 
 import asyncio
 import contextlib
@@ -9,22 +9,31 @@ from collections.abc import Generator
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
-
-log = structlog.get_logger(__name__)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _KEEP_ALIVE_SECONDS = 65
 
+log = structlog.get_logger(__name__)
 
-class ReceiverServer(uvicorn.Server):
+
+class Server(uvicorn.Server):
     """Serves until SIGTERM or SIGINT, then lets running requests end within the grace and returns."""
 
-    def __init__(self, application: ASGIApp, *, host: str, port: int, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        application: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        grace_seconds: float,
+        protocol: type[HttpToolsProtocol] = HttpToolsProtocol,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
                 host=host,
                 port=port,
-                http="httptools",
+                http=protocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,
@@ -39,7 +48,7 @@ class ReceiverServer(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers:
             for listener in server.sockets:
-                log.info("collector_listening", port=listener.getsockname()[1])
+                log.info("listening", port=listener.getsockname()[1])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
