@@ -151,7 +151,7 @@ async def test_a_port_without_tls_is_not_trusted_and_gets_no_key() -> None:
     async with listening("HTTP/1.1 400 Bad Request\r\n\r\n") as stranger:
         secured = AsyncClient(stranger.url.replace("http:", "https:"), "the-key", retry=NO_RETRIES)
         async with secured as client:
-            with pytest.raises(ServerNotTrusted) as met:
+            with pytest.raises(ServerNotTrusted, match="wrong version number") as met:
                 await client.list_attachments("m")
     assert not met.value.transient
     assert stranger.asked
