@@ -67,7 +67,8 @@ def test_any_retry_after_is_read_without_raising(header: str) -> None:
 
 @given(HEADERS, HEADERS)
 def test_any_rate_limit_is_read_without_raising(policy: str, state: str) -> None:
-    parse_rate_limit(policy, state)
+    found = parse_rate_limit(policy, state)
+    assert found is None or min(found.limit, found.window_seconds, found.remaining, found.reset_seconds) >= 0
 
 
 @given(HEADERS, st.integers(0, 2**62))
