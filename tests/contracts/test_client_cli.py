@@ -53,7 +53,10 @@ async def test_ls_shows_a_table_that_is_safe_for_a_terminal(gateway: FakeGateway
 
 async def test_ls_as_json_is_the_list_of_the_api(gateway: FakeGateway) -> None:
     result = await run(gateway, "ls", "m", "--json")
-    assert [each["size"] for each in json.loads(result.stdout)["attachments"]] == [5, 6, 500_000, 0]
+    listed = json.loads(result.stdout)["attachments"]
+    assert [each["size"] for each in listed] == [5, 6, 500_000, 0]
+    assert listed[2]["name"] == "../\x1b[2Jb\u202e.txt"
+    assert not {"\x1b", "\u202e"} & set(result.stdout)
 
 
 async def test_fetch_stores_each_file_and_prints_what_sha256sum_checks(gateway: FakeGateway, tmp_path: Path) -> None:

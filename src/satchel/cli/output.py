@@ -1,5 +1,6 @@
 """What commands print: text that is safe for a terminal, JSON for programs, and the error that people can mend."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,6 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+# Categories of characters that are not seen themselves but change what is.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
+
 
 class CommandError(Exception):
     """A command cannot go on; the message says what is wrong and what to do."""
@@ -17,7 +22,7 @@ class CommandError(Exception):
 
 def printable(text: str) -> str:
     """Foreign text for a terminal: control characters, escapes and direction marks become `·`."""
-    return "".join("·" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in text)
+    return "".join("·" if unicodedata.category(c) in _UNSEEN else c for c in text)
 
 
 def moment(instant: datetime | None) -> str:
@@ -26,8 +31,16 @@ def moment(instant: datetime | None) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    """One JSON document on stdout. What could steer a terminal (controls, direction marks) stands as `\\uXXXX`."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    typer.echo(_BEYOND_ASCII.sub(_escaped, text).encode())
+
+
+def _escaped(match: re.Match[str]) -> str:
+    if unicodedata.category(match[0]) not in _UNSEEN:
+        return match[0]
+    units = match[0].encode("utf-16-be")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
