@@ -31,7 +31,7 @@ def moment(instant: datetime | None) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout. What could steer a terminal (controls, direction marks) stands as `\\uXXXX`."""
+    """One JSON document on stdout. What could steer a terminal (controls, direction marks) stands escaped."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     typer.echo(_BEYOND_ASCII.sub(_escaped, text).encode())
 
