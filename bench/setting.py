@@ -33,7 +33,7 @@ def deliver_many(stack: Stack, messages: int, files: int, size: int) -> None:
 
 def message_ids(stack: Stack, count: int) -> list[str]:
     """The ids of the first messages in the gateway's index, as soon as there are that many."""
-    database = next((stack.folder / "data/gateway").glob("*.sqlite*"))
+    database = stack.folder / "data/gateway/gateway.db"
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
@@ -91,7 +91,7 @@ def post_event(stack: Stack, message_id: str) -> None:
 
 def wait_until_stored(stack: Stack, count: int, *, timeout_seconds: float = 600) -> None:
     """Until the ledger says that so many attachments are stored."""
-    database = next((stack.folder / "data/collector").glob("ledger.sqlite*"))
+    database = stack.folder / "data/collector/ledger.sqlite"
     give_up = time.monotonic() + timeout_seconds
     while time.monotonic() < give_up:
         with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
