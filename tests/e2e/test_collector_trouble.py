@@ -51,6 +51,7 @@ async def test_whatever_the_gateway_does_the_files_come_once_and_whole(collector
         "long.bin": LongBody(10),
         "whole.bin": None,
     }
+    collector.settings = {"retry.max_attempts": 6}
     async with FakeGateway() as gateway:
         for number, (name, fault) in enumerate(transient.items()):
             added = gateway.add(f"m{number}", name, BODY + name.encode())
@@ -129,6 +130,7 @@ async def test_a_file_that_the_ledger_does_not_know_of_yet_is_not_written_again(
 
 
 async def test_what_failed_is_asked_again_beside_the_running_collector(collector: CollectorProcess) -> None:
+    collector.settings = {"retry.max_attempts": 1}
     async with FakeGateway() as gateway:
         gateway.add("m", "a.bin", BODY)
         gateway.fail(Refuse(404), times=1, call="list")

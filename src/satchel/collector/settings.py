@@ -48,10 +48,10 @@ class RetrySettings(SettingsTable):
     """How transient failures are tried again."""
 
     max_attempts: int = Field(
-        default=10,
+        default=300,
         ge=1,
-        le=1000,
-        description="Attempts per call until it counts as failed; `retry` grants as many again.",
+        le=10_000,
+        description="Attempts until an attachment or a message counts as failed: with these waits about a day.",
     )
     base_seconds: float = Field(
         default=1.0,
