@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from satchel.collector.records import Accepted, Event, Progress
-from satchel.contract.events import RECEIVED, ReceiverAnswer, Recipient, failure, success
+from satchel.contract.events import RECEIVED, ReceiverAnswer, failure, success
 
 log = structlog.get_logger(__name__)
 
@@ -23,15 +23,31 @@ OVERLOADED_RETRY_AFTER_SECONDS = 10
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 
 
+class _Address(msgspec.Struct, frozen=True):
+    address: str | None = None
+
+
+class _Sender(msgspec.Struct, frozen=True, rename="camel"):
+    email_address: _Address | None = None
+
+
 class IncomingEvent(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of an event. Only what the work needs must be there: senders may add, and leave out the rest."""
+    """What is read of an event. Only what the work needs must be there: senders may add, and leave out the rest.
+
+    What is null counts as left out: a refusal is final, so it would lose the message for a sender that nobody knows.
+    """
 
     id: _Id
     event: str
-    has_attachments: bool = True
-    mailbox: str = ""
-    received: str = ""
-    sender: Recipient = Recipient()
+    has_attachments: bool | None = None
+    mailbox: str | None = None
+    received: str | None = None
+    sender: _Sender | None = None
+
+    def as_event(self) -> Event:
+        known = self.sender.email_address if self.sender is not None else None
+        address = known.address if known is not None else None
+        return Event(self.id, self.mailbox or "", address or "", self.received or "")
 
 
 class Intake(Protocol):
@@ -79,7 +95,7 @@ class Receiver:
             return _answer(failure(message), status=413)
         try:
             event = msgspec.json.decode(body, type=IncomingEvent)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             log.warning("event_refused", bytes=len(body))
             return _answer(failure("The body is not an event: JSON with an id and an event is expected."), status=400)
         try:
@@ -89,10 +105,10 @@ class Receiver:
             return _answer(failure("The event could not be written to disk. Send it again later."), status=503)
 
     async def _take_in(self, incoming: IncomingEvent) -> Response:
-        without = self._options.trust_has_attachments and not incoming.has_attachments
+        without = self._options.trust_has_attachments and incoming.has_attachments is False
         if incoming.event != RECEIVED or without:
             return _answer(success("Nothing to download."))
-        event = Event(incoming.id, incoming.mailbox, incoming.sender.email_address.address, incoming.received)
+        event = incoming.as_event()
         accepted = await self._intake.accept(event, max_pending=self._options.max_pending_events)
         if accepted.overloaded:
             log.warning("overloaded", message_id=event.message_id)

@@ -131,6 +131,7 @@ async def test_without_a_secret_everybody_is_believed() -> None:
         b'{"id": "m"}',
         b'{"id": "m", "event": "received", "hasAttachments": "yes"}',
         b"[" * 1900,
+        b'{"id": "m", "event": "received", "new": ' + b"[" * 1900,
     ],
 )
 async def test_what_is_no_event_is_400_in_the_envelope(body: bytes) -> None:
@@ -174,6 +175,17 @@ async def test_has_attachments_need_not_be_believed() -> None:
 async def test_the_least_event_is_enough() -> None:
     wire = Wire()
     assert (await wire.post(b'{"id": "m", "event": "received"}'))[0] == 200
+    assert wire.intake.accepted == [Event("m", "", "", "")]
+
+
+@pytest.mark.parametrize(
+    "sender", [None, {}, {"emailAddress": None}, {"emailAddress": {"name": None, "address": None}}]
+)
+async def test_what_is_null_is_as_if_left_out(sender: Any) -> None:
+    """400 is final for the sender: a message without a sender, as bounces are, would be lost."""
+    wire = Wire()
+    body = {**EVENT, "sender": sender, "mailbox": None, "received": None, "hasAttachments": None}
+    assert (await wire.post(json.dumps(body).encode()))[0] == 200
     assert wire.intake.accepted == [Event("m", "", "", "")]
 
 
