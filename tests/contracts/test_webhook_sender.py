@@ -177,7 +177,19 @@ async def test_what_speaks_no_http(sender: WebhookSender) -> None:
     assert outcome.error is not None
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+        "127\N{IDEOGRAPHIC FULL STOP}0.0.1",
+        "\N{FULLWIDTH DIGIT ONE}27.0.0.1",
+        "\N{CIRCLED DIGIT ONE}27.0.0.1",
+    ],
+)
 async def test_addresses_inside_are_refused_before_anything_is_sent(receiver: Receiver, host: str) -> None:
     receiver.handler = answering(200)
     sender = WebhookSender(WebhookSettings(allow_http=True))

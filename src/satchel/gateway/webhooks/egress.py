@@ -8,6 +8,7 @@ import socket
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -39,9 +40,12 @@ def check_endpoint(url: str, *, allow_http: bool) -> None:
 
 
 def literal_address(url: str) -> IPAddress | None:
-    """The address of a URL that names its host by one; such a host never comes to the resolver."""
+    """The address of a URL that names its host by one; such a host never comes to the resolver.
+
+    Read as the connection reads it, which takes full-width or circled digits and ideographic full stops for one too.
+    """
     try:
-        return ipaddress.ip_address((urlsplit(url).hostname or "").partition("%")[0])
+        return ipaddress.ip_address((URL(url).raw_host or "").partition("%")[0])
     except ValueError:
         return None
 
@@ -54,6 +58,8 @@ def is_public(address: IPAddress) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
+        if address.is_site_local:
+            return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

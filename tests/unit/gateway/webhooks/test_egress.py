@@ -60,6 +60,7 @@ def test_public_addresses(address: str) -> None:
         "64:ff9b::7f00:1",
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
+        "fec0::1",
     ],
 )
 def test_addresses_inside_the_network(address: str) -> None:
@@ -115,6 +116,9 @@ def test_http_where_it_is_allowed() -> None:
         ("https://[fe80::1%25eth0]/", "fe80::1"),
         ("https://localhost/", None),
         ("https://127.1/", None),
+        ("https://\N{FULLWIDTH DIGIT ONE}27.0.0.1/", "127.0.0.1"),
+        ("https://\N{CIRCLED DIGIT ONE}27.0.0.1/", "127.0.0.1"),
+        ("https://127\N{IDEOGRAPHIC FULL STOP}0.0.1/", "127.0.0.1"),
     ],
 )
 def test_hosts_named_by_address_never_reach_the_resolver(url: str, address: str | None) -> None:
