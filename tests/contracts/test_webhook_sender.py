@@ -209,6 +209,11 @@ async def test_other_ways_to_write_an_address_lead_nowhere(receiver: Receiver, h
     assert receiver.requests == []
 
 
+@pytest.mark.parametrize("host", ["a..example.com", f"{'a' * 64}.example.com"])
+async def test_a_host_that_can_be_no_name_is_refused(sender: WebhookSender, host: str) -> None:
+    assert await sender.post(f"http://{host}/", None, BODY) == Outcome(error="refused_endpoint", refused=True)
+
+
 async def test_http_is_refused_unless_allowed(receiver: Receiver) -> None:
     sender = WebhookSender(WebhookSettings(allow_private_addresses=True))
     outcome = await sender.post(receiver.url, None, BODY)

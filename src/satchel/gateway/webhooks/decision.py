@@ -90,7 +90,7 @@ def _wait(outcome: Outcome, attempt: int, pauses: list[float], jitter: float, no
 def _judge_answer(answer: bytes) -> Decision:
     try:
         envelope = msgspec.json.decode(answer, type=ReceiverAnswer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Decision(DeliveryStatus.REJECTED, "not_an_answer")
     if not envelope.succeeded:
         return Decision(DeliveryStatus.REJECTED, "receiver_error")

@@ -78,6 +78,9 @@ class WebhookSender:
             return Outcome(error="cannot_connect")
         except TimeoutError:
             return Outcome(error="timeout")
+        except UnicodeError:
+            # A host that no name server can be asked for: an empty label, or one of more than 63 characters.
+            return Outcome(error="refused_endpoint", refused=True)
         except (aiohttp.ClientError, OSError) as error:
             return Outcome(error=f"connection_{type(error).__name__}")
 

@@ -35,6 +35,7 @@ def judged(outcome: Outcome, attempt: int = 1, jitter: float = 0.0) -> Decision:
         (b'"success"', REJECTED),
         (b"\xff\xfe", REJECTED),
         (SUCCESS[:20], REJECTED),
+        (b'{"status": "success", "more": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", REJECTED),
     ],
 )
 @pytest.mark.parametrize("attempt", [1, 2, 3])
