@@ -17,11 +17,12 @@ from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, Queue, Serializer
 
 from satchel.durable.database import open_engine
 from satchel.durable.logs import forwarded_logs
+from satchel.durable.sqlite_clock import give_milliseconds
 
 log = structlog.get_logger(__name__)
 
 APPLICATION_VERSION = "1"
-BUSY_POLL_SECONDS = 0.02
+BUSY_POLL_SECONDS = 0.05
 IDLE_POLL_SECONDS = 0.25
 IDLE_AFTER_SECONDS = 2.0
 CLAIM_AHEAD = 4
@@ -100,6 +101,7 @@ class DurableEngine:
         Call it on the event loop that owns the sessions which the workflows use.
         """
         self._engine = open_engine(self._database_url, synchronous="NORMAL")
+        give_milliseconds(self._engine)
         config = DBOSConfig(
             name=self._name,
             system_database_url=self._database_url,
