@@ -9,7 +9,8 @@ from collections.abc import Generator
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from satchel.process.protocol import BoundedProtocol
 
 _KEEP_ALIVE_SECONDS = 65
 
@@ -26,7 +27,7 @@ class Server(uvicorn.Server):
         host: str,
         port: int,
         grace_seconds: float,
-        protocol: type[HttpToolsProtocol] = HttpToolsProtocol,
+        protocol: type[BoundedProtocol] = BoundedProtocol,
     ) -> None:
         super().__init__(
             uvicorn.Config(
