@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from satchel.cli.configured import ConfigFile, load
+from satchel.cli.configured import ConfigFile, load, startable
 from satchel.cli.durations import parse_duration
 from satchel.cli.output import CommandError, moment, print_json, print_table
 from satchel.contract.scopes import Scope
@@ -41,25 +41,25 @@ def _database(config: Path | None) -> "Iterator[sa.Engine]":
     """The gateway's database; what it refuses becomes the command's error."""
     from satchel.gateway.store.database import open_database
 
-    engine = open_database(load(GatewaySettings, config).data_dir)
-    try:
-        yield engine
-    except (ValueError, LookupError) as error:
-        raise CommandError(str(error)) from None
-    finally:
-        engine.dispose()
+    data_dir = load(GatewaySettings, config).data_dir
+    with startable(data_dir):
+        engine = open_database(data_dir)
+        try:
+            yield engine
+        except (ValueError, LookupError) as error:
+            raise CommandError(str(error)) from None
+        finally:
+            engine.dispose()
 
 
 @app.command()
 def serve(config: ConfigFile = None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; running downloads are given time to end."""
     from satchel.gateway.app import run
-    from satchel.process.lock import DataFolderInUse
 
-    try:
-        run(load(GatewaySettings, config))
-    except DataFolderInUse as error:
-        raise CommandError(str(error)) from None
+    settings = load(GatewaySettings, config)
+    with startable(settings.data_dir):
+        run(settings)
 
 
 @mailboxes_app.command("add")

@@ -12,7 +12,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from satchel import __version__
-from satchel.client import NO_RETRIES, AsyncClient, RetryPolicy
+from satchel.client import NO_RETRIES, AsyncClient, ConfigurationError, RetryPolicy
 from satchel.collector.ledger import Ledger, open_ledger
 from satchel.collector.receiver import ReceiverOptions, build_receiver
 from satchel.collector.settings import CollectorSettings
@@ -40,8 +40,8 @@ def run(settings: CollectorSettings) -> None:
 async def serve(settings: CollectorSettings) -> None:
     """Run the collector until SIGTERM or SIGINT; what is under way then ends within the grace or is resumed later.
 
-    Raises SettingsError, DataFolderInUse, SinkError when the folder for the files cannot be used, and
-    ConfigurationError for a gateway URL or API key that cannot be right.
+    Raises SettingsError, also for a gateway URL or API key that cannot be right, DataFolderInUse, CannotListen (in a
+    group), SinkError when the folder for the files cannot be used, and what opening the databases raises.
     """
     configure_logs(settings.log)
     log.info("collector_starting", version=__version__, python=sys.version.split()[0])
@@ -87,12 +87,15 @@ def _client(settings: CollectorSettings) -> AsyncClient:
     """The SDK without retries: the attempts are ours, durable, and counted in the ledger."""
     if settings.api_key is None:
         raise SettingsError("[collector] api_key is needed to serve. `satchel gateway keys create` makes one.")
-    return AsyncClient(
-        settings.gateway_url,
-        settings.api_key.get_secret_value(),
-        retry=NO_RETRIES,
-        allow_http=settings.allow_http,
-    )
+    try:
+        return AsyncClient(
+            settings.gateway_url,
+            settings.api_key.get_secret_value(),
+            retry=NO_RETRIES,
+            allow_http=settings.allow_http,
+        )
+    except ConfigurationError as error:
+        raise SettingsError(f"[collector] gateway_url, api_key: {error}") from None
 
 
 @asynccontextmanager

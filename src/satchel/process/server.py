@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Generator
@@ -17,8 +18,15 @@ _KEEP_ALIVE_SECONDS = 65
 log = structlog.get_logger(__name__)
 
 
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says why and what to change."""
+
+
 class Server(uvicorn.Server):
-    """Serves until SIGTERM or SIGINT, then lets running requests end within the grace and returns."""
+    """Serves until SIGTERM or SIGINT, then lets running requests end within the grace and returns.
+
+    `serve` raises CannotListen.
+    """
 
     def __init__(
         self,
@@ -46,7 +54,16 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit as ending:
+            # uvicorn would end the process here, with nothing but a line in its log.
+            why = ending.__context__
+            # A name that does not resolve has a negative number, which is not the system's.
+            number = why.errno if isinstance(why, OSError) else None
+            told = os.strerror(number) if number is not None and number > 0 else str(why)
+            where = f"{self.config.host}, port {self.config.port}"
+            raise CannotListen(f"Cannot listen on {where}: {told}. Change listen_host or listen_port.") from None
         for server in self.servers:
             for listener in server.sockets:
                 log.info("listening", port=listener.getsockname()[1])
