@@ -43,7 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         # uvicorn has no cycle before the first request, whatever its types say.
-        cycle = cast(RequestResponseCycle | None, self.cycle)
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         # Within an answer that is under way it would be taken for the answer's own bytes: that one only breaks off.
         if cycle is None or cycle.response_complete:
             headers, body = self.refusal(status)

@@ -77,7 +77,7 @@ class DownloadResponse(Response):
     """Streams an open attachment and closes it, whatever happens. The first bytes are asked for before the answer
     begins, so that a source which fails at once still gets an error answered.
 
-    Raises ApiError before the answer has begun, StreamBroken afterwards.
+    Raises ApiError before the answer has begun; StreamBroken when the source gives other than it announced.
     """
 
     def __init__(self, content: AttachmentContent, plan: Plan) -> None:
@@ -105,7 +105,9 @@ class DownloadResponse(Response):
         length = span.length if span is not None else None
         try:
             first = await next_chunk(chunks) or b""
-            if len(first) == length and await next_chunk(chunks) is None:
+            if len(first) == length:
+                if await next_chunk(chunks) is not None:
+                    raise StreamBroken("source_gave_too_much")
                 await self._start(send)
                 await send({"type": "http.response.body", "body": first})
                 return
@@ -157,5 +159,6 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def conditional_headers(request: Request) -> dict[str, str | None]:
-    """The request headers that `plan_download` reads."""
-    return {name: request.headers.get(name) for name in ("range", "if-range", "if-none-match")}
+    """The request headers that `plan_download` reads. Ranges are for GET alone (RFC 9110 section 14.2)."""
+    names = ("if-none-match",) if request.method == "HEAD" else ("range", "if-range", "if-none-match")
+    return {name: request.headers.get(name) for name in names}

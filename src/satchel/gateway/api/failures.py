@@ -60,9 +60,11 @@ async def _json_body(scope: Scope, receive: Receive) -> Any:
         body += message.get("body", b"")
         more = message.get("more_body", False)
     try:
-        return msgspec.json.decode(body)
+        msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    # As it came: what could just be decoded may be nested too deeply to be encoded again.
+    return msgspec.Raw(body)
 
 
 def from_http(error: HTTPException) -> ApiError:

@@ -52,6 +52,12 @@ async def test_the_whole_file(content: MemoryContent, download: Download) -> Non
     assert content.closed == 1
 
 
+@pytest.mark.parametrize("asked", ["bytes=1-2", "bytes=100-"])
+async def test_head_knows_no_ranges(download: Download, asked: str) -> None:
+    answer = await download({"range": asked}, method="HEAD")
+    assert (answer.status, answer.headers["content-length"]) == (200, "100")
+
+
 async def test_head_says_the_same_and_reads_nothing(content: MemoryContent, download: Download) -> None:
     content.pieces = [AssertionError("was read")]
     answer = await download(method="HEAD")
@@ -131,6 +137,15 @@ async def test_a_failure_after_all_bytes_of_a_small_file_is_answered_as_one(
 ) -> None:
     content.pieces = [DATA, SourceUnavailable("changed")]
     assert (await download()).status == 503
+
+
+async def test_a_small_file_that_is_longer_than_announced_is_no_success(
+    content: MemoryContent, download: Download
+) -> None:
+    content.pieces, content.is_careless = [DATA, b"more"], True
+    answer = await download()
+    assert (answer.status, answer.headers["content-type"]) == (500, "application/json")
+    assert content.closed == 1
 
 
 BREAKS: list[list[bytes | Exception]] = [

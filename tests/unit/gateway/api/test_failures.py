@@ -1,5 +1,6 @@
 """Every failure has the one shape, and no request makes a 500 (contract section 4)."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,15 @@ async def test_strange_bodies_do_no_harm(make_app: MakeApp, body: bytes) -> None
     answer = await call(make_app(), LIST, method="POST", body=body)
     assert answer.status == 405
     assert "body" not in json.loads(answer.body)["_links"]["origin"]
+
+
+async def test_a_nested_body_never_keeps_the_answer_waiting(make_app: MakeApp) -> None:
+    app = make_app()
+    # Near the interpreter's limit of nesting, which is 1,000 less what is on the stack.
+    for depth in range(850, 1000):
+        async with asyncio.timeout(10):
+            answer = await call(app, LIST, method="POST", body=b"[" * depth + b"]" * depth)
+        assert answer.status == 405
 
 
 async def test_head_has_no_body_but_its_length(requests: Requests, make_app: MakeApp) -> None:
