@@ -60,6 +60,10 @@ class _ListedAll(msgspec.Struct, frozen=True):
     attachments: list[_Listed]
 
 
+# What databases and file systems hold; a number beyond it is no size.
+_MAX_SIZE = 2**63 - 1
+
+
 def decode_attachments(body: bytes) -> list[Attachment]:
     """The list call's answer, with every gap of a foreign server filled. Raises ValueError where it is no such list."""
     try:
@@ -75,7 +79,7 @@ def _complete(listed: _Listed) -> Attachment:
         id=listed.id,
         name=listed.name or "",
         content_type=content_type or "application/octet-stream",
-        size=max(0, listed.size or 0),
+        size=min(max(0, listed.size or 0), _MAX_SIZE),
         attachment_type=listed.attachment_type,
         is_inline=listed.is_inline if isinstance(listed.is_inline, bool) else None,
         content_id=listed.content_id if isinstance(listed.content_id, str) else None,

@@ -73,6 +73,13 @@ def test_gaps_and_additions_of_a_foreign_list_do_no_harm() -> None:
     assert (file.is_inline, file.last_modified, file.content_id) == (None, None, None)
 
 
+@pytest.mark.parametrize(("told", "taken"), [(-1, 0), (2**63 - 1, 2**63 - 1), (2**63, 2**63 - 1), (10**40, 2**63 - 1)])
+def test_a_size_that_no_file_has_is_brought_into_bounds(told: int, taken: int) -> None:
+    """A database takes no more; one such row would fail the whole list of its message."""
+    body = b'{"attachments": [{"id": "1", "attachmentType": "fileAttachment", "size": %d}]}' % told
+    assert decode_attachments(body)[0].size == taken
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"attachments": [{}]}', b"\xff", b"[" * 60_000])
 def test_no_list_is_told_as_such(body: bytes) -> None:
     with pytest.raises(ValueError, match="no list of attachments"):
