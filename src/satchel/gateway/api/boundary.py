@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from satchel.gateway.admission import Caller
 from satchel.gateway.api.failures import answer_failure, header, internal_error
+from satchel.process.logs import error_place
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
@@ -87,7 +88,7 @@ class _Containment:
         if isinstance(error, StreamBroken):
             log.warning("answer_broken_off", reason=str(error))
         else:
-            log.error("call_failed", error=type(error).__name__, where=_where(error))
+            log.error("call_failed", error=type(error).__name__, where=error_place(error))
         return True
 
 
@@ -101,16 +102,6 @@ def _own_headers(request_id: str, caller: Caller) -> list[tuple[bytes, bytes]]:
     if caller.rate is not None:
         headers.extend((name.lower().encode(), value.encode()) for name, value in caller.rate.headers().items())
     return headers
-
-
-def _where(error: BaseException) -> str | None:
-    """File and line of the innermost frame: enough to find a defect, without any value."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return None
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
 
 
 def _log_request(scope: Scope, caller: Caller, sent: _Sent, seconds: float) -> None:
