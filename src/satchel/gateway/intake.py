@@ -16,6 +16,7 @@ from satchel.mail.source import MailSource, MessageNotFound, MessageRef, Message
 
 _SLICE = 200
 _AT_ONCE = 16
+# For what a defect of ours may be, and no trouble of the mail server: that one is waited out, however long it takes.
 _MAX_DESCRIBE_ATTEMPTS = 20
 _MAX_PENDING = 100_000
 _SWEEP_LIMIT = 500
@@ -122,9 +123,10 @@ class Intake:
         if isinstance(result, MessageNotFound):
             self._undescribed.pop(ref.message_id, None)
             return None
-        _, attempts = self._undescribed.get(ref.message_id, (ref, 0))
-        is_permanent = isinstance(result, SourceError) and not result.transient
-        if is_permanent or attempts + 1 >= _MAX_DESCRIBE_ATTEMPTS:
+        # To the end of the line, so that each has its turn in the sweeps.
+        _, attempts = self._undescribed.pop(ref.message_id, (ref, 0))
+        is_final = not result.transient if isinstance(result, SourceError) else attempts + 1 >= _MAX_DESCRIBE_ATTEMPTS
+        if is_final:
             log.warning("message_unreadable", message_id=ref.message_id, error=type(result).__name__)
             return Arrival(ref, None)
         log.info("message_not_described", message_id=ref.message_id, error=type(result).__name__, attempt=attempts + 1)

@@ -161,11 +161,35 @@ async def test_passing_trouble_is_tried_again_by_the_sweep(
     assert asked(queue) == ids(webhook, "m")
 
 
-async def test_trouble_that_does_not_pass_is_given_up_in_the_end(
-    engine: sa.Engine, source: MemorySource, intake: Intake
+async def test_however_long_trouble_lasts_the_message_is_announced_after_it(
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
     await intake.take([])
-    source.failures["m"] = SourceUnavailable("never")
+    source.failures["m"] = SourceUnavailable("for a day")
+    await intake.take([ref("m")])
+    for _ in range(100):
+        await intake.sweep()
+    del source.failures["m"]
+    await intake.sweep()
+    assert asked(queue) == ids(webhook, "m")
+
+
+async def test_no_message_waits_behind_many_that_cannot_be_read(
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take([])
+    refs = [ref(f"m{number}") for number in range(250)]
+    source.failures = {one.message_id: SourceUnavailable("for a day") for one in refs}
+    await intake.take(refs)
+    del source.failures["m249"]
+    for _ in range(2):
+        await intake.sweep()
+    assert asked(queue) == ids(webhook, "m249")
+
+
+async def test_a_defect_is_given_up_in_the_end(engine: sa.Engine, source: MemorySource, intake: Intake) -> None:
+    await intake.take([])
+    source.failures["m"] = ZeroDivisionError("a defect")
     await intake.take([ref("m")])
     for _ in range(30):
         await intake.sweep()
