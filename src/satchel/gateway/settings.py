@@ -58,9 +58,9 @@ class WebhookSettings(SettingsTable):
 
     @field_validator("retry_seconds")
     @classmethod
-    def _positive(cls, value: list[float]) -> list[float]:
-        if any(pause < 0 for pause in value):
-            raise ValueError("pauses are seconds of 0 or more")
+    def _within_a_day(cls, value: list[float]) -> list[float]:
+        if not all(0 <= pause <= 86_400 for pause in value):
+            raise ValueError("pauses are seconds, from 0 to 86400")
         return value
 
 
