@@ -11,6 +11,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+# All of IPv6 that is assigned to the open internet (IANA's registry of address space).
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -58,7 +60,8 @@ def is_public(address: IPAddress) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
-        if address.is_site_local:
+        # Python of some patch levels calls more than this global: site-local addresses, NAT64 of one's own network.
+        if address not in _GLOBAL_UNICAST:
             return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 

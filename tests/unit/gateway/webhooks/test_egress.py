@@ -61,6 +61,8 @@ def test_public_addresses(address: str) -> None:
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
         "fec0::1",
+        "64:ff9b:1::7f00:1",
+        "4000::1",
     ],
 )
 def test_addresses_inside_the_network(address: str) -> None:
