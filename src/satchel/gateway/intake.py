@@ -44,6 +44,8 @@ class Intake:
         self._sweep_seconds = sweep_seconds
         self._first_pass = True
         self._undescribed: dict[str, tuple[MessageRef, int]] = {}
+        # The watch and the sweep may come to one message at once: then the second finds it in the index.
+        self._recording = asyncio.Lock()
 
     @property
     def is_caught_up(self) -> bool:
@@ -134,7 +136,8 @@ class Intake:
         return None
 
     async def _record(self, arrivals: list[Arrival]) -> None:
-        delivery_ids = await self._store.call(record_arrivals, arrivals, first_pass=self._first_pass)
+        async with self._recording:
+            delivery_ids = await self._store.call(record_arrivals, arrivals, first_pass=self._first_pass)
         for arrival in arrivals:
             self._undescribed.pop(arrival.ref.message_id, None)
         log.info("messages_indexed", count=len(arrivals), deliveries=len(delivery_ids))

@@ -1,5 +1,6 @@
 """Arrivals: the baseline, what is announced, and what happens when something goes wrong in between."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -86,6 +87,19 @@ async def test_a_message_that_comes_twice_is_announced_once(
     assert asked(queue) == ids(webhook, "m")
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(deliveries)) == 1
+
+
+async def test_a_message_that_comes_by_two_ways_at_once_is_announced_once(
+    engine: sa.Engine, source: MemorySource, queue: RememberingQueue, webhook: str
+) -> None:
+    store = Store(engine, 2)
+    intake = Intake(source, store, queue, sweep_seconds=30)
+    await intake.take([])
+    names = [f"m{number}" for number in range(30)]
+    for name in names:
+        await asyncio.gather(intake.take([ref(name)]), intake.take([ref(name)]))
+    store.close()
+    assert asked(queue) == ids(webhook, *names)
 
 
 async def test_mailboxes_of_the_source_register_themselves(
