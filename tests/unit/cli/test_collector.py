@@ -14,6 +14,8 @@ from satchel.collector.ledger import open_ledger
 from satchel.collector.records import Event, accept, record_failed
 from satchel.process.server import CannotListen
 
+pytestmark = pytest.mark.usefixtures("logs_as_they_were")
+
 
 def advice(folder: Path, settings: str, *words: str) -> str:
     """The message of a command that has to fail, and not by a defect."""
