@@ -4,7 +4,7 @@ import os
 import pytest
 
 from satchel.mail.mime import ContentChanged, Encoding, decode, measure
-from satchel.mail.mime.base64_body import WINDOW_BYTES
+from satchel.mail.mime.base64_body import MARK_BYTES, WINDOW_BYTES
 from tests.unit.mail.mime.messages import decoded, opened, whole_file
 
 
@@ -48,12 +48,12 @@ def test_bodies_longer_than_a_window(line_end: bytes, size: int) -> None:
 
 
 def test_a_range_reads_about_the_range() -> None:
-    body = base64.encodebytes(bytes(6 * WINDOW_BYTES))
+    body = base64.encodebytes(bytes(6 * MARK_BYTES))
     found = whole_file(Encoding.BASE64, len(body))
     with opened(body) as fd:
         index = measure(fd, found)
         offset, _ = index.mark_before((index.total - 10) // 3 * 4)
-    assert len(body) - offset <= 2 * WINDOW_BYTES
+    assert len(body) - offset <= MARK_BYTES + WINDOW_BYTES
 
 
 def test_a_file_that_shrinks_is_noticed() -> None:
