@@ -1,6 +1,7 @@
 """What `satchel demo` does: sets both programs up, drops sample mail, shows the ledger grow, judges the outcome."""
 
 import hashlib
+import sys
 import tempfile
 import threading
 import time
@@ -47,7 +48,7 @@ def play(folder: Path | None, *, once: bool) -> None:
             stack.start("gateway")
             stack.start("collector")
             complaints = _play(stack, console)
-            _show_where_things_are(stack, console)
+            _show_where_things_are(stack, console, stays=not once)
             if not once:
                 _stay(console)
     except StackError as error:
@@ -113,14 +114,14 @@ def _deliver_all(stack: Stack, messages: Sequence[SampleMessage], delivered: lis
 
 def _table(rows: Sequence[_Row], delivered: Sequence[SampleMessage]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("MESSAGE", "ATTACHMENT", "SIZE", "OUTCOME", "SHA-256"):
+    for column in ("MESSAGE", "ATTACHMENT", "SIZE", "SHA-256", "OUTCOME"):
         table.add_column(column, no_wrap=True)
     for row in rows:
         status = row.entry.status if row.entry else ("announced" if row.message in delivered else "")
         reason = f" ({row.entry.reason})" if row.entry and row.entry.reason else ""
-        digest = row.entry.sha256[:16] + "…" if row.entry and row.entry.sha256 else ""
+        digest = row.entry.sha256[:12] if row.entry and row.entry.sha256 else ""
         outcome = Text(f"{status}{reason}", style=_COLOURS.get(Status(status), "cyan") if row.entry else "dim")
-        table.add_row(row.message.name, printable(row.expected.name), decimal(row.expected.size), outcome, digest)
+        table.add_row(row.message.name, printable(row.expected.name), decimal(row.expected.size), digest, outcome)
     return table
 
 
@@ -139,7 +140,7 @@ def _complaint(row: _Row, files: Path) -> str | None:
     return None if digest == entry.sha256 == wanted.sha256 else f"{wanted.name} has the wrong bytes"
 
 
-def _show_where_things_are(stack: Stack, console: Console) -> None:
+def _show_where_things_are(stack: Stack, console: Console, *, stays: bool) -> None:
     ledger = open_ledger(stack.folder / "data/collector")
     try:
         stored = entries(ledger, status=Status.STORED)
@@ -155,10 +156,10 @@ def _show_where_things_are(stack: Stack, console: Console) -> None:
     lines = (
         f"curl {authorization} {stack.gateway_url}{LIST_ATTACHMENTS.url(message_id=ids['message_id'])}",
         f"curl -OJ {authorization} {stack.gateway_url}{DOWNLOAD_ATTACHMENT.url(**ids)}",
-        f"SATCHEL_URL={stack.gateway_url} SATCHEL_API_KEY={stack.api_key} satchel fetch {ids['message_id']}",
-        f"satchel collector list --config {stack.config_file}",
+        f"SATCHEL_URL={stack.gateway_url} SATCHEL_API_KEY={stack.api_key} {sys.argv[0]} fetch {ids['message_id']}",
+        f"{sys.argv[0]} collector list --config {stack.config_file}",
     )
-    console.print("\nTo try, while the demo runs:")
+    console.print("\nTo try now:" if stays else "\nTo try while it runs, which it does without --once:")
     for line in lines:
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
