@@ -2,6 +2,9 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from satchel.mail.folder.message import OpenMessage
@@ -16,28 +19,66 @@ _MARK_COST_BYTES = 160
 _Key = tuple[int, int, int, int, bytes]
 
 
+class UnderWay(Exception):
+    """Another thread reads this message just now: ask again when `done` is, and hold no thread until then."""
+
+    def __init__(self, done: Future[None]) -> None:
+        super().__init__("the message is being read")
+        self.done = done
+
+
+class TakesLong(Exception):
+    """There is more to read than the caller wanted to wait for."""
+
+
 class Reading:
-    """One message's structure and sizes, each computed at most once, whichever thread asks first."""
+    """One message's structure and sizes, each computed at most once, by whichever thread asks first.
+
+    No thread ever waits here for another. Both methods raise `UnderWay`, and `TakesLong` before more than `max_bytes`
+    would have to be read.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._under_way: Future[None] | None = None
         self._structure: MessageStructure | None = None
         self._sizes: dict[str, SizeIndex] = {}
 
-    def structure(self, message: OpenMessage, fd: int, bounds: Bounds) -> MessageStructure:
+    def structure(
+        self, message: OpenMessage, fd: int, bounds: Bounds, max_bytes: int | None = None
+    ) -> MessageStructure:
         """Raises `MessageTooComplex`, `OSError`."""
-        with self._lock:
-            if self._structure is None:
-                self._structure = read_structure(fd, message.start, message.stop, bounds)
-            return self._structure
+        if self._structure is None:
+            with self._turn(message.stop - message.start, max_bytes):
+                self._structure = self._structure or read_structure(fd, message.start, message.stop, bounds)
+        return self._structure
 
-    def size(self, found: FoundAttachment, fd: int) -> SizeIndex:
+    def size(self, found: FoundAttachment, fd: int, max_bytes: int | None = None) -> SizeIndex:
         """Raises `OSError`."""
+        index = self._sizes.get(found.path)
+        if index is None:
+            with self._turn(found.stop - found.start, max_bytes):
+                index = self._sizes.get(found.path) or measure(fd, found)
+                self._sizes[found.path] = index
+        return index
+
+    @contextmanager
+    def _turn(self, cost_bytes: int, max_bytes: int | None) -> Iterator[None]:
+        done: Future[None] = Future()
         with self._lock:
-            index = self._sizes.get(found.path)
-            if index is None:
-                index = self._sizes[found.path] = measure(fd, found)
-            return index
+            if self._under_way is not None:
+                raise UnderWay(self._under_way)
+            if max_bytes is not None and cost_bytes > max_bytes:
+                raise TakesLong
+            self._under_way = done
+            # From here on it cannot be cancelled, so none who waits for it ends it for the others.
+            done.set_running_or_notify_cancel()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way = None
+            done.set_result(None)
 
     def cost_bytes(self) -> int:
         """About how much memory it holds."""

@@ -1,9 +1,11 @@
 """`FolderSource`: a mail server that is a folder of Maildirs, mbox files and folders of .eml files."""
 
+import asyncio
 import builtins
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +28,7 @@ from satchel.mail.folder.maildir import Maildir
 from satchel.mail.folder.mbox import Mbox
 from satchel.mail.folder.message import OpenMessage
 from satchel.mail.folder.notices import Changes, watch_folders
-from satchel.mail.folder.readings import Reading, Readings
+from satchel.mail.folder.readings import Readings, TakesLong, UnderWay
 from satchel.mail.folder.threads import Threads
 from satchel.mail.mime import Bounds, FoundAttachment, MessageTooComplex
 from satchel.mail.mime.envelope import Envelope, read_envelope
@@ -41,15 +43,27 @@ from satchel.mail.source import (
 )
 
 _THREADS = 8
+# More would only compete for the processor, with each other and with the event loop.
+_LONG_THREADS = 2
+_SHORT_BYTES = 8 * 1024 * 1024
 _HEADER_BYTES = 256 * 1024
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Threads, and how much they may read at once of a message that is not known yet."""
+
+    threads: Threads
+    max_bytes: int | None
+
+
 class FolderSource:
     """A `MailSource`: `<address>/` as a Maildir or a folder of .eml files, or `<address>.mbox`, below one root.
 
-    Nothing is written, no link below the root is followed, and all reading happens in threads of its own. A file is
+    Nothing is written, no link below the root is followed, and all reading happens in threads of its own: a few for
+    whole passes over large messages, so that these keep nobody else waiting, and others for all the rest. A file is
     believed to be complete when its size and time have rested for `settle_seconds` (a Maildir's always is). Besides
     the kernel's notices, everything is looked through every `rescan_seconds`.
     """
@@ -68,6 +82,8 @@ class FolderSource:
         self._root = root.absolute()
         self._bounds = bounds or Bounds()
         self._threads = Threads(_THREADS)
+        self._short = _Lane(self._threads, _SHORT_BYTES)
+        self._long = _Lane(Threads(_LONG_THREADS), None)
         self._readings = Readings()
         self._changes = changes
         self._timing = Timing(settle_seconds, rescan_seconds, batch_size, now, time.monotonic)
@@ -91,15 +107,17 @@ class FolderSource:
         file's time, or in an mbox, whose time is not the message's, the `Date:`. A message beyond the bounds is
         described by its header and said to have attachments, so that somebody looks at it.
         """
-        return await self._threads.submit(lambda: self._with_message(message, self._describe))
+        return await self._read(message, self._describe)
 
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         """See `MailSource.list`; sizes are exact, found by counting."""
-        return await self._threads.submit(lambda: self._with_message(message, self._list))
+        return await self._read(message, self._list)
 
     async def open(self, message: MessageRef, attachment_id: str) -> FolderContent:
         """See `MailSource.open`."""
-        return await self._threads.run_opening(lambda: self._open_content(message, attachment_id))
+        return await self._in_turn(
+            lambda lane: lane.threads.run_opening(lambda: self._open_content(message, attachment_id, lane))
+        )
 
     async def mailboxes(self) -> Sequence[str]:
         """See `MailSource.mailboxes`. Raises `SourceUnavailable`."""
@@ -107,7 +125,23 @@ class FolderSource:
         return sorted({store.mailbox for store in stores})
 
     async def aclose(self) -> None:
-        self._threads.close()
+        for lane in (self._short, self._long):
+            lane.threads.close()
+
+    async def _read(self, ref: MessageRef, read: Callable[[MessageRef, OpenMessage, int, _Lane], T]) -> T:
+        return await self._in_turn(lambda lane: lane.threads.submit(lambda: self._with_message(ref, lane, read)))
+
+    async def _in_turn(self, attempt: Callable[[_Lane], Awaitable[T]]) -> T:
+        """The result of an attempt, made again in the lane for long ones if it takes long, and whenever another call
+        was reading the same message: that one's result is then there to be used."""
+        lane = self._short
+        while True:
+            try:
+                return await attempt(lane)
+            except TakesLong:
+                lane = self._long
+            except UnderWay as other:
+                await asyncio.wrap_future(other.done)
 
     def _open_message(self, ref: MessageRef) -> OpenMessage:
         place = read_locator(ref.locator)
@@ -115,12 +149,14 @@ class FolderSource:
             raise MessageNotFound("The message's locator belongs to another message.")
         return self._layouts[place.layout].open(place)
 
-    def _with_message(self, ref: MessageRef, read: Callable[[MessageRef, OpenMessage, int], T]) -> T:
+    def _with_message(
+        self, ref: MessageRef, lane: _Lane, read: Callable[[MessageRef, OpenMessage, int, _Lane], T]
+    ) -> T:
         try:
             opened = self._open_message(ref)
             try:
                 with opened.file.reading() as fd:
-                    result = read(ref, opened, fd)
+                    result = read(ref, opened, fd, lane)
                     opened.check(fd)
                 return result
             finally:
@@ -130,9 +166,9 @@ class FolderSource:
         except MessageTooComplex as error:
             raise BrokenMessage(f"The message is not read: {error}.") from error
 
-    def _describe(self, ref: MessageRef, opened: OpenMessage, fd: int) -> MessageSummary:
+    def _describe(self, ref: MessageRef, opened: OpenMessage, fd: int, lane: _Lane) -> MessageSummary:
         try:
-            structure = self._readings.of(opened).structure(opened, fd, self._bounds)
+            structure = self._readings.of(opened).structure(opened, fd, self._bounds, lane.max_bytes)
             header = structure.header
             has_attachments = any(not _is_picture_in_text(found) for found in structure.attachments)
             self._readings.account(opened)
@@ -153,21 +189,21 @@ class FolderSource:
             has_attachments=has_attachments,
         )
 
-    def _list(self, ref: MessageRef, opened: OpenMessage, fd: int) -> builtins.list[Attachment]:
+    def _list(self, ref: MessageRef, opened: OpenMessage, fd: int, lane: _Lane) -> builtins.list[Attachment]:
         reading = self._readings.of(opened)
-        structure = reading.structure(opened, fd, self._bounds)
+        structure = reading.structure(opened, fd, self._bounds, lane.max_bytes)
         modified = _modified(structure.header, opened)
-        listed = [_attachment(ref, found, reading.size(found, fd).total, modified) for found in structure.attachments]
+        sizes = [reading.size(found, fd, lane.max_bytes).total for found in structure.attachments]
+        listed = [_attachment(ref, *each, modified) for each in zip(structure.attachments, sizes, strict=True)]
         self._readings.account(opened)
         return listed
 
-    def _open_content(self, ref: MessageRef, wanted: str) -> FolderContent:
+    def _open_content(self, ref: MessageRef, wanted: str, lane: _Lane) -> FolderContent:
         try:
             opened = self._open_message(ref)
             try:
                 with opened.file.reading() as fd:
-                    reading = self._readings.of(opened)
-                    content = self._content(ref, opened, reading, wanted, fd)
+                    content = self._content(ref, opened, wanted, fd, lane)
                     opened.check(fd)
                 self._readings.account(opened)
             except BaseException:
@@ -179,8 +215,9 @@ class FolderSource:
             raise BrokenMessage(f"The message is not read: {error}.") from error
         return content
 
-    def _content(self, ref: MessageRef, opened: OpenMessage, reading: Reading, wanted: str, fd: int) -> FolderContent:
-        structure = reading.structure(opened, fd, self._bounds)
+    def _content(self, ref: MessageRef, opened: OpenMessage, wanted: str, fd: int, lane: _Lane) -> FolderContent:
+        reading = self._readings.of(opened)
+        structure = reading.structure(opened, fd, self._bounds, lane.max_bytes)
         for found in structure.attachments:
             if attachment_id(ref.message_id, found.fingerprint) == wanted:
                 break
@@ -188,7 +225,7 @@ class FolderSource:
             raise AttachmentNotFound("The message has no such attachment, or it changed: list its attachments again.")
         if found.kind is not AttachmentType.FILE:
             raise NotDownloadable("Only file attachments can be downloaded.")
-        sizes = reading.size(found, fd)
+        sizes = reading.size(found, fd, lane.max_bytes)
         attachment = _attachment(ref, found, sizes.total, _modified(structure.header, opened))
         etag = entity_tag(found.fingerprint, b"%d %d" % (found.stop - found.start, sizes.total), opened.witness)
         return FolderContent(opened, found, sizes, attachment, etag, self._threads)

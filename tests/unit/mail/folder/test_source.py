@@ -2,15 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from satchel.mail.folder import readings
+from satchel.mail.folder import source as source_module
 from satchel.mail.folder.files import translate
 from satchel.mail.folder.source import FolderSource
-from satchel.mail.mime import Bounds
+from satchel.mail.mime import Bounds, FoundAttachment, SizeIndex, measure
 from satchel.mail.source import (
     AttachmentNotFound,
     BrokenMessage,
@@ -262,3 +265,59 @@ async def test_a_closed_source_is_unavailable(root: Path, messages: Messages, so
     await source.aclose()
     with pytest.raises(SourceUnavailable):
         await source.list(ref)
+
+
+class Gate:
+    """Stands before the counting of a body: lets nobody through until it is opened, and counts who came."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.came = 0
+        self.opened = threading.Event()
+        monkeypatch.setattr(readings, "measure", self._measure)
+
+    def _measure(self, fd: int, found: FoundAttachment) -> SizeIndex:
+        self.came += 1
+        assert self.opened.wait(30)
+        return measure(fd, found)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.opened.set()
+
+
+async def test_calls_that_wait_for_one_message_hold_no_threads(
+    root: Path, source: FolderSource, messages: Messages, gate: Gate
+) -> None:
+    deliver(root / ADDRESS, message_with_files(1, 1, 1_000))
+    (ref,) = await messages()
+    calls = [asyncio.ensure_future(source.list(ref)) for _ in range(50)]
+    assert (await source.describe(ref)).subject == "Files 1"
+    for call in calls[:25]:
+        call.cancel()
+    await asyncio.sleep(0)
+    assert (await source.describe(ref)).subject == "Files 1"
+    gate.opened.set()
+    assert [each.size for (each,) in await asyncio.gather(*calls[25:])] == [1_000] * 25
+    assert gate.came == 1
+
+
+async def test_long_messages_leave_threads_to_the_others(
+    root: Path, messages: Messages, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_module, "_SHORT_BYTES", 10_000)
+    source = FolderSource(root, settle_seconds=0.0)
+    for number in range(20):
+        deliver(root / ADDRESS, message_with_files(number, 1, 20_000))
+    deliver(root / "b@example.com", b"Subject: short\n\n")
+    refs = await messages()
+    short = next(ref for ref in refs if ref.mailbox != ADDRESS)
+    calls = [asyncio.ensure_future(source.list(ref)) for ref in refs if ref != short]
+    while not gate.came:
+        await asyncio.sleep(0)
+    assert (await source.describe(short)).subject == "short"
+    gate.opened.set()
+    assert [each.size for (each,) in await asyncio.gather(*calls)] == [20_000] * 20
+    await source.aclose()
