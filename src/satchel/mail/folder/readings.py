@@ -48,10 +48,12 @@ class Reading:
         self, message: OpenMessage, fd: int, bounds: Bounds, max_bytes: int | None = None
     ) -> MessageStructure:
         """Raises `MessageTooComplex`, `OSError`."""
-        if self._structure is None:
+        structure = self._structure
+        if structure is None:
             with self._turn(message.stop - message.start, max_bytes):
-                self._structure = self._structure or read_structure(fd, message.start, message.stop, bounds)
-        return self._structure
+                structure = self._structure or read_structure(fd, message.start, message.stop, bounds)
+                self._structure = structure
+        return structure
 
     def size(self, found: FoundAttachment, fd: int, max_bytes: int | None = None) -> SizeIndex:
         """Raises `OSError`."""
