@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, mailboxes
 
@@ -73,7 +74,9 @@ def register(
         if address not in known
     ]
     if rows:
-        connection.execute(sa.insert(mailboxes), rows)
+        # Another writer may have been faster.
+        insert = sqlite.insert(mailboxes).on_conflict_do_nothing(index_elements=[mailboxes.c.address])
+        connection.execute(insert, rows)
 
 
 def mailbox_ids(connection: sa.Connection, addresses: Collection[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from satchel.contract.events import Recipient
 from satchel.gateway.store.mailboxes import register
@@ -43,17 +44,19 @@ def record_arrivals(engine: sa.Engine, arrivals: Sequence[Arrival], *, first_pas
         register(connection, {arrival.ref.mailbox for arrival in arrivals}, now)
         boxes = _mailboxes(connection, {arrival.ref.mailbox for arrival in arrivals})
         rows = [_message_row(arrival, boxes[arrival.ref.mailbox].id, now) for arrival in arrivals]
-        known = set(
-            connection.scalars(
-                sa.select(messages.c.message_id).where(messages.c.message_id.in_([row["message_id"] for row in rows]))
-            )
-        )
-        new = [row for row in rows if row["message_id"] not in known]
-        if not new:
-            return []
-        connection.execute(sa.insert(messages), new)
+        numbers = _insert_new(connection, rows)
+        new = [row | {"id": numbers.pop(row["message_id"])} for row in rows if row["message_id"] in numbers]
         announced = {box.id for box in boxes.values() if not first_pass or box.indexed_at is not None}
         return _announce(connection, [row for row in new if row["readable"] and row["mailbox_id"] in announced], now)
+
+
+def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Insert the rows whose message the index does not have, whoever else writes; their ids by message id."""
+    insert = sqlite.insert(messages).on_conflict_do_nothing(
+        index_elements=[messages.c.message_id, messages.c.mailbox_id]
+    )
+    inserted = connection.execute(insert.returning(messages.c.message_id, messages.c.id), rows)
+    return {row.message_id: row.id for row in inserted}
 
 
 def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> list[str]:
@@ -68,14 +71,11 @@ def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: dateti
     ).all()
     if not rows or not targets:
         return []
-    query = sa.select(messages.c.message_id, messages.c.id)
-    wanted = query.where(messages.c.message_id.in_([row["message_id"] for row in rows]))
-    numbers = {row.message_id: row.id for row in connection.execute(wanted)}
     written = [
         {
             "id": delivery_id(webhook_id, row["message_id"]),
             "webhook_id": webhook_id,
-            "message_row_id": numbers[row["message_id"]],
+            "message_row_id": row["id"],
             "status": DeliveryStatus.PENDING,
             "attempts": 0,
             "created_at": now,

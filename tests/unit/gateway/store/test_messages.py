@@ -1,0 +1,44 @@
+"""The index under two writers: whoever comes second changes nothing and announces nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from satchel.gateway.store.database import open_database
+from satchel.gateway.store.mailboxes import add_mailbox
+from satchel.gateway.store.messages import Arrival, delivery_id, known_message_ids, record_arrivals
+from satchel.gateway.store.webhooks import add_webhook
+from tests.unit.gateway.fakes import MAILBOX, ref, summary
+
+
+def arrivals(*message_ids: str) -> list[Arrival]:
+    return [Arrival(ref(message_id), summary(ref(message_id))) for message_id in message_ids]
+
+
+@pytest.mark.parametrize("table", ["mailboxes", "messages"])
+def test_a_second_writer_between_looking_and_writing(engine: sa.Engine, tmp_path: Path, table: str) -> None:
+    if table == "messages":
+        add_mailbox(engine, MAILBOX)
+    other = open_database(tmp_path / "data")
+    told: list[list[str]] = []
+
+    def interfere(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith(f"INSERT INTO {table}") and not told:
+            told.append([])
+            add_mailbox(other, MAILBOX)
+            hook = add_webhook(other, "w", "https://e.com/", mailboxes=[MAILBOX], secret=None, allow_http=False)
+            told[0] += record_arrivals(other, arrivals("a", "b"), first_pass=False)
+            told.append([delivery_id(hook.webhook_id, message_id) for message_id in ("a", "b", "c")])
+
+    sa.event.listen(engine, "before_cursor_execute", interfere)
+    announced = record_arrivals(engine, arrivals("b", "c"), first_pass=False)
+    other.dispose()
+    assert told[0] + announced == told[1]
+    assert known_message_ids(engine, ["a", "b", "c"]) == {"a", "b", "c"}
+
+
+def test_a_message_that_comes_twice_in_one_batch(engine: sa.Engine) -> None:
+    record_arrivals(engine, arrivals("a", "a", "b"), first_pass=False)
+    assert known_message_ids(engine, ["a", "b"]) == {"a", "b"}
