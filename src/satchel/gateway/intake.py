@@ -10,7 +10,7 @@ import structlog
 
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import PendingDelivery, pending_deliveries
-from satchel.gateway.store.mailboxes import mark_indexed, register_mailboxes
+from satchel.gateway.store.mailboxes import indexed_addresses, mark_indexed, register_mailboxes
 from satchel.gateway.store.messages import Arrival, known_message_ids, record_arrivals
 from satchel.mail.source import MailSource, MessageNotFound, MessageRef, MessageSummary, SourceError
 
@@ -34,7 +34,8 @@ class Intake:
     """Keeps the index and the mail source in step, and asks for deliveries.
 
     A delivery is durable with its index row before it is asked for, so a crash at any point loses none; its id comes
-    from webhook and message, so none is made twice.
+    from webhook and message, so none is made twice. What the source had before a mailbox was first indexed to the end
+    is its baseline: it is never announced, and is in the index even where its envelope cannot be read just now.
     """
 
     def __init__(self, source: MailSource, store: Store, deliveries: DeliveryQueue, *, sweep_seconds: float) -> None:
@@ -43,6 +44,7 @@ class Intake:
         self._deliveries = deliveries
         self._sweep_seconds = sweep_seconds
         self._first_pass = True
+        self._indexed: frozenset[str] | None = None
         self._undescribed: dict[str, tuple[MessageRef, int]] = {}
         # The watch and the sweep may come to one message at once: then the second finds it in the index.
         self._recording = asyncio.Lock()
@@ -101,25 +103,27 @@ class Intake:
     async def _take_slice(self, refs: dict[str, MessageRef]) -> None:
         if not refs:
             return
-        known = await self._store.call(known_message_ids, list(refs))
+        if self._indexed is None:
+            self._indexed = await self._store.call(indexed_addresses)
+        # What could not be read before is tried again once after every start.
+        known = await self._store.call(known_message_ids, list(refs), with_unreadable=not self._first_pass)
         arrivals: list[Arrival] = []
-        new = [ref for message_id, ref in refs.items() if message_id not in known]
+        new = [ref for message_id, ref in refs.items() if message_id not in known or message_id in self._undescribed]
         for start in range(0, len(new), _AT_ONCE):
             group = new[start : start + _AT_ONCE]
             described = await asyncio.gather(*map(self._source.describe, group), return_exceptions=True)
             for ref, result in zip(group, described, strict=True):
-                arrival = self._judge(ref, result)
+                is_baseline = self._first_pass and ref.mailbox not in self._indexed
+                arrival = self._judge(ref, result, is_baseline)
                 if arrival is not None:
                     arrivals.append(arrival)
         if arrivals:
             await self._record(arrivals)
-        for message_id in refs.keys() & known:
-            self._undescribed.pop(message_id, None)
 
-    def _judge(self, ref: MessageRef, result: MessageSummary | BaseException) -> Arrival | None:
+    def _judge(self, ref: MessageRef, result: MessageSummary | BaseException, is_baseline: bool) -> Arrival | None:
         """What to index of a message, given its description or why there is none; None: nothing, or not yet."""
         if isinstance(result, MessageSummary):
-            return Arrival(ref, result)
+            return Arrival(ref, result, is_baseline)
         if not isinstance(result, Exception):
             raise result
         if isinstance(result, MessageNotFound):
@@ -130,16 +134,18 @@ class Intake:
         is_final = not result.transient if isinstance(result, SourceError) else attempts + 1 >= _MAX_DESCRIBE_ATTEMPTS
         if is_final:
             log.warning("message_unreadable", message_id=ref.message_id, error=type(result).__name__)
-            return Arrival(ref, None)
+            return Arrival(ref, None, is_baseline)
         log.info("message_not_described", message_id=ref.message_id, error=type(result).__name__, attempt=attempts + 1)
         self._undescribed[ref.message_id] = (ref, attempts + 1)
-        return None
+        # Its row is what keeps it from being announced when it is described at last, be it after a restart.
+        return Arrival(ref, None, is_baseline) if is_baseline else None
 
     async def _record(self, arrivals: list[Arrival]) -> None:
         async with self._recording:
-            delivery_ids = await self._store.call(record_arrivals, arrivals, first_pass=self._first_pass)
+            delivery_ids = await self._store.call(record_arrivals, arrivals)
         for arrival in arrivals:
-            self._undescribed.pop(arrival.ref.message_id, None)
+            if arrival.summary is not None:
+                self._undescribed.pop(arrival.ref.message_id, None)
         log.info("messages_indexed", count=len(arrivals), deliveries=len(delivery_ids))
         now = datetime.now(UTC)
         await asyncio.gather(*(self._deliveries.enqueue(PendingDelivery(id_, 1, now)) for id_ in delivery_ids))

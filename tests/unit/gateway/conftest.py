@@ -62,7 +62,7 @@ def index(engine: sa.Engine) -> Callable[..., None]:
 
     def put(*message_ids: str, mailbox: str = MAILBOX) -> None:
         refs = [ref(message_id, mailbox) for message_id in message_ids]
-        record_arrivals(engine, [Arrival(one, summary(one)) for one in refs], first_pass=True)
+        record_arrivals(engine, [Arrival(one, summary(one), is_baseline=True) for one in refs])
 
     return put
 

@@ -78,6 +78,46 @@ async def test_a_baseline_that_a_crash_cut_short_goes_on(
     assert queue.asked == []
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_old_mail_that_could_not_be_read_at_first_is_never_announced(
+    engine: sa.Engine,
+    source: MemorySource,
+    store: Store,
+    queue: RememberingQueue,
+    intake: Intake,
+    webhook: str,
+    restarts: bool,
+) -> None:
+    source.failures["old"] = SourceUnavailable("not now")
+    await intake.take([ref("old")])
+    await intake.take([])
+    await intake.sweep()
+    del source.failures["old"]
+    if restarts:
+        intake = Intake(source, store, queue, sweep_seconds=30)
+        await intake.take([ref("old")])
+    await intake.sweep()
+    assert queue.asked == []
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(messages.c.subject, messages.c.readable)).all()
+    assert found == [("Invoice", True)]
+    await intake.sweep()
+    assert source.described.count("old") == 3
+
+
+async def test_new_mail_that_cannot_be_read_at_a_restart_is_announced_later(
+    source: MemorySource, store: Store, queue: RememberingQueue, intake: Intake, webhook: str
+) -> None:
+    await intake.take([])
+    restarted = Intake(source, store, queue, sweep_seconds=30)
+    source.failures["while-down"] = SourceUnavailable("not now")
+    await restarted.take([ref("while-down")])
+    await restarted.take([])
+    del source.failures["while-down"]
+    await restarted.sweep()
+    assert asked(queue) == ids(webhook, "while-down")
+
+
 async def test_a_message_that_comes_twice_is_announced_once(
     engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:

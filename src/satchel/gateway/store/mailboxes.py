@@ -41,6 +41,12 @@ def list_mailboxes(engine: sa.Engine) -> Sequence[MailboxRow]:
         return _rows(connection, sa.true())
 
 
+def indexed_addresses(engine: sa.Engine) -> frozenset[str]:
+    """Addresses of the mailboxes whose baseline has ended."""
+    with engine.connect() as connection:
+        return frozenset(connection.scalars(sa.select(mailboxes.c.address).where(mailboxes.c.indexed_at.is_not(None))))
+
+
 def register_mailboxes(engine: sa.Engine, addresses: Iterable[str]) -> None:
     """Add the mailboxes of a mail source that are not known yet."""
     with engine.begin() as connection:

@@ -20,34 +20,42 @@ _MAX_SUBJECT_CHARACTERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message to index; `summary` is None where the source can never read its envelope."""
+    """A message to index; `summary` is None where the source cannot read its envelope, ever or just now.
+
+    One of the baseline was there before its mailbox was first indexed to the end; it is never announced.
+    """
 
     ref: MessageRef
     summary: MessageSummary | None
+    is_baseline: bool = False
 
 
-def known_message_ids(engine: sa.Engine, message_ids: Collection[str]) -> frozenset[str]:
-    """Those of the ids that the index has."""
+def known_message_ids(
+    engine: sa.Engine, message_ids: Collection[str], *, with_unreadable: bool = True
+) -> frozenset[str]:
+    """Those of the ids that the index has, with or without those whose envelope could not be read so far."""
     with engine.connect() as connection:
         query = sa.select(messages.c.message_id).where(messages.c.message_id.in_(message_ids))
-        return frozenset(connection.scalars(query))
+        return frozenset(connection.scalars(query if with_unreadable else query.where(messages.c.readable)))
 
 
-def record_arrivals(engine: sa.Engine, arrivals: Sequence[Arrival], *, first_pass: bool) -> list[str]:
+def record_arrivals(engine: sa.Engine, arrivals: Sequence[Arrival]) -> list[str]:
     """Index messages and write a delivery for each enabled webhook of their mailboxes, all or nothing.
 
-    During the source's first pass, mailboxes that were never indexed to the end are only indexed: that is their
-    baseline. Messages that the index has already are left alone. Returns the ids of the new deliveries.
+    Messages of the baseline are only indexed. A message that the index has already gets its envelope, if that could
+    not be read before, and is not announced again. Returns the ids of the new deliveries.
     """
     now = datetime.now(UTC)
     with engine.begin() as connection:
         register(connection, {arrival.ref.mailbox for arrival in arrivals}, now)
         boxes = _mailboxes(connection, {arrival.ref.mailbox for arrival in arrivals})
-        rows = [_message_row(arrival, boxes[arrival.ref.mailbox].id, now) for arrival in arrivals]
+        rows = [_message_row(arrival, boxes[arrival.ref.mailbox], now) for arrival in arrivals]
         numbers = _insert_new(connection, rows)
-        new = [row | {"id": numbers.pop(row["message_id"])} for row in rows if row["message_id"] in numbers]
-        announced = {box.id for box in boxes.values() if not first_pass or box.indexed_at is not None}
-        return _announce(connection, [row for row in new if row["readable"] and row["mailbox_id"] in announced], now)
+        _complete(connection, [row for row in rows if row["readable"] and row["message_id"] not in numbers])
+        baseline = {arrival.ref.message_id for arrival in arrivals if arrival.is_baseline}
+        new = {id_: row | {"id": numbers[id_]} for row in rows if (id_ := row["message_id"]) in numbers}
+        announced = [row for id_, row in new.items() if row["readable"] and id_ not in baseline]
+        return _announce(connection, announced, now)
 
 
 def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -57,6 +65,15 @@ def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[s
     )
     inserted = connection.execute(insert.returning(messages.c.message_id, messages.c.id), rows)
     return {row.message_id: row.id for row in inserted}
+
+
+def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+    """Write the envelopes of messages that the index has without one."""
+    if rows:
+        is_incomplete = sa.and_(messages.c.message_id == sa.bindparam("known_id"), messages.c.readable.is_(False))
+        fixed = {"message_id", "mailbox_id", "locator", "indexed_at"}
+        values = [{name: row[name] for name in row.keys() - fixed} | {"known_id": row["message_id"]} for row in rows]
+        connection.execute(sa.update(messages).where(is_incomplete), values)
 
 
 def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> list[str]:
@@ -95,9 +112,9 @@ def delivery_id(webhook_id: str, message_id: str) -> str:
     return str(uuid5(UUID(webhook_id), message_id))
 
 
-def _mailboxes(connection: sa.Connection, addresses: set[str]) -> dict[str, sa.Row[*tuple[Any, ...]]]:
-    query = sa.select(mailboxes.c.address, mailboxes.c.id, mailboxes.c.indexed_at)
-    return {row.address: row for row in connection.execute(query.where(mailboxes.c.address.in_(addresses)))}
+def _mailboxes(connection: sa.Connection, addresses: set[str]) -> dict[str, str]:
+    query = sa.select(mailboxes.c.address, mailboxes.c.id).where(mailboxes.c.address.in_(addresses))
+    return {row.address: row.id for row in connection.execute(query)}
 
 
 def _message_row(arrival: Arrival, mailbox_id: str, now: datetime) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def delivery(engine: sa.Engine) -> str:
     add_mailbox(engine, MAILBOX)
     mark_indexed(engine)
     add_webhook(engine, "w", "https://example.com/hook", mailboxes=[MAILBOX], secret="s" * 16, allow_http=False)
-    return record_arrivals(engine, [Arrival(ref("m"), summary(ref("m")))], first_pass=False)[0]
+    return record_arrivals(engine, [Arrival(ref("m"), summary(ref("m")))])[0]
 
 
 def begun(engine: sa.Engine, delivery: str, attempt: int) -> BegunAttempt:
