@@ -70,7 +70,15 @@ class Gateway:
         expires_at = datetime.now(UTC) + timedelta(days=1)
         self.key, _ = create_key(engine, "test", scopes=list(Scope), mailboxes=[MAILBOX], expires_at=expires_at)
         if webhook_url is not None:
-            add_webhook(engine, "test", webhook_url, mailboxes=[MAILBOX], secret="s" * 16, allow_http=True)
+            add_webhook(
+                engine,
+                "test",
+                webhook_url,
+                mailboxes=[MAILBOX],
+                secret="s" * 16,
+                allow_http=True,
+                allow_private_addresses=True,
+            )
         engine.dispose()
 
     def spawn(self, log_name: str = "log") -> subprocess.Popen[bytes]:

@@ -180,9 +180,17 @@ def add_webhook(
     """Add a webhook: mail that arrives in these mailboxes from now on is announced to the URL."""
     from satchel.gateway.store import webhooks
 
-    allow_http = load(GatewaySettings, config).webhooks.allow_http
+    settings = load(GatewaySettings, config).webhooks
     with _database(config) as engine:
-        row = webhooks.add_webhook(engine, name, url, mailboxes=mailbox, secret=secret, allow_http=allow_http)
+        row = webhooks.add_webhook(
+            engine,
+            name,
+            url,
+            mailboxes=mailbox,
+            secret=secret,
+            allow_http=settings.allow_http,
+            allow_private_addresses=settings.allow_private_addresses,
+        )
     if secret is None:
         typer.echo(
             "It has no secret: the receiver cannot tell who calls it. SATCHEL_WEBHOOK_SECRET sets one.", err=True

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, mailboxes, webhook_mailboxes, webhooks
-from satchel.gateway.webhooks.egress import check_endpoint
+from satchel.gateway.webhooks.egress import RefusedEndpoint, check_endpoint, is_public, literal_address
 
 
 class UnknownWebhook(LookupError):
@@ -38,6 +38,7 @@ def add_webhook(
     mailboxes: Collection[str],
     secret: str | None,
     allow_http: bool,
+    allow_private_addresses: bool = False,
 ) -> WebhookRow:
     """Add an enabled webhook for the mailboxes with these addresses; what arrives from now on is sent to it.
 
@@ -46,6 +47,11 @@ def add_webhook(
     if not name.strip() or not mailboxes:
         raise ValueError("A webhook needs a name and at least one mailbox.")
     check_endpoint(url, allow_http=allow_http)
+    address = literal_address(url)
+    if address is not None and not allow_private_addresses and not is_public(address):
+        raise RefusedEndpoint(
+            "The endpoint's address is inside the network; that needs [gateway.webhooks] allow_private_addresses = true."
+        )
     if secret is not None and (not secret or not secret.isascii() or not secret.isprintable() or " " in secret):
         raise ValueError("The secret goes into a header: use printable ASCII characters without spaces, 16 or more.")
     webhook_id = str(uuid4())
