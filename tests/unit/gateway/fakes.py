@@ -161,6 +161,7 @@ async def call(
     body: bytes = b"",
     raw_path: bytes | None = None,
     leave_after_bytes: int | None = None,
+    http_version: str = "1.1",
 ) -> Answer:
     """One request as uvicorn would hand it over; the client leaves once it has `leave_after_bytes` of the body."""
     answer = Answer()
@@ -190,7 +191,7 @@ async def call(
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
+        "http_version": http_version,
         "method": method,
         "scheme": "http",
         "path": path,

@@ -59,7 +59,9 @@ def _add_attachments(application: FastAPI, admission: Admission, service: Attach
         message = await admitted(request, DOWNLOAD_ATTACHMENT, message_id)
         content = await service.open(message, attachment_id)
         try:
-            return DownloadResponse(content, plan_download(content, conditional_headers(request)))
+            version = request.scope["http_version"]
+            plan = plan_download(content, conditional_headers(request), http_version=version)
+            return DownloadResponse(content, plan)
         except BaseException as error:
             size = content.size
             await content.aclose()

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from satchel.contract.errors import BadRequest
 from satchel.contract.headers import content_disposition
 from satchel.contract.ranges import ByteRange, if_none_match, if_range, parse_range, quote_etag
 from satchel.gateway.api.boundary import StreamBroken
@@ -39,11 +40,14 @@ class Plan:
         return self.status in {200, 206}
 
 
-def plan_download(content: AttachmentContent, request_headers: dict[str, str | None]) -> Plan:
+def plan_download(
+    content: AttachmentContent, request_headers: dict[str, str | None], *, http_version: str = "1.1"
+) -> Plan:
     """What to answer for an open file, given `range`, `if-range` and `if-none-match` of the request.
 
     Conditions in the order of RFC 9110 section 13.2.2. Ranges need a known size; a validator needs an ETag.
-    Raises RangeNotSatisfiable.
+    Raises RangeNotSatisfiable; ApiError 505 for a file of unknown size asked for by HTTP/1.0, which knows no chunks:
+    there the end of the connection would be the end of the file, and a broken one would look whole.
     """
     size, etag = content.size, content.etag
     headers = {"X-Content-Type-Options": "nosniff"}
@@ -56,6 +60,8 @@ def plan_download(content: AttachmentContent, request_headers: dict[str, str | N
     headers["Content-Type"] = safe_content_type(content.attachment.content_type)
     headers["Content-Disposition"] = content_disposition(content.attachment.name)
     if size is None:
+        if http_version == "1.0":
+            raise BadRequest("The size of this file is not known beforehand: ask for it by HTTP/1.1.", status=505)
         return Plan(200, None, headers)
     wanted = _wanted_range(request_headers, size, etag)
     if wanted is None:

@@ -124,6 +124,17 @@ async def test_a_file_of_unknown_size(content: MemoryContent, download: Download
     assert not {"content-length", "accept-ranges"} & answer.headers.keys()
 
 
+async def test_a_file_of_unknown_size_is_not_sent_where_a_break_would_look_like_its_end(
+    content: MemoryContent, download: Download
+) -> None:
+    assert (await download(http_version="1.0")).status == 200
+    content.size = None
+    answer = await download(http_version="1.0")
+    assert (answer.status, answer.headers["content-type"]) == (505, "application/json")
+    assert b"HTTP/1.1" in answer.body
+    assert content.closed == 2
+
+
 async def test_a_failure_before_the_first_byte_is_answered_as_one(content: MemoryContent, download: Download) -> None:
     content.pieces = [SourceUnavailable("gone")]
     answer = await download()
