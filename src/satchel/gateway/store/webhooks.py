@@ -50,7 +50,7 @@ def add_webhook(
     address = literal_address(url)
     if address is not None and not allow_private_addresses and not is_public(address):
         raise RefusedEndpoint(
-            "The endpoint's address is inside the network; that needs [gateway.webhooks] allow_private_addresses = true."
+            "The endpoint lies inside the network; that needs [gateway.webhooks] allow_private_addresses = true."
         )
     if secret is not None and (not secret or not secret.isascii() or not secret.isprintable() or " " in secret):
         raise ValueError("The secret goes into a header: use printable ASCII characters without spaces, 16 or more.")
