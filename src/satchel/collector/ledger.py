@@ -1,7 +1,6 @@
 """Opens the ledger and runs its short statements off the event loop, those that come together in one transaction."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from satchel.durable.database import migrate, open_engine, sqlite_url
+from satchel.durable.database import open_private
 
 LEDGER_FILE = "ledger.sqlite"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -25,16 +24,7 @@ def open_ledger(data_dir: Path) -> sa.Engine:
 
     Only its owner can read the file, because it holds file names and addresses.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = data_dir / LEDGER_FILE
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    engine = open_engine(sqlite_url(path))
-    try:
-        migrate(engine, _MIGRATIONS)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
+    return open_private(data_dir / LEDGER_FILE, _MIGRATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +99,7 @@ def _run_batch(engine: sa.Engine, batch: list[Callable[[sa.Connection], Any]]) -
     try:
         with engine.begin() as connection:
             return [work(connection) for work in batch]
-    except sa.exc.SQLAlchemyError as error:
+    except Exception as error:  # noqa: BLE001 - whatever one call raises, the others are not to blame
         if len(batch) == 1:
             return [_Raised(error)]
         return [result for work in batch for result in _run_batch(engine, [work])]

@@ -3,8 +3,9 @@
 It knows SQLite's pragmas and how two starting processes stay out of each other's way; it knows no table.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
     """An engine whose commits are durable before they return.
 
     For SQLite: WAL, foreign keys, a busy timeout of 30 s, writers that take their lock at the first writing statement
-    (so that they wait instead of failing), and a folder that only its owner can enter. `synchronous` is SQLite's
+    (so that they wait instead of failing), and a file that only its owner can read, in a folder that only its owner can
+    enter. `synchronous` is SQLite's
     pragma; `NORMAL` gives up the last commits on a power cut (never consistency) and is only for rows that others can
     rebuild. Parameters of failing statements are kept out of error messages, because they hold names and addresses.
     """
@@ -36,7 +38,7 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
     if not parsed.database or parsed.database == ":memory:":
         message = "A SQLite database must be a file here: use sqlite:////absolute/path/name.db."
         raise ValueError(message)
-    Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private_file(Path(parsed.database))
     engine = sa.create_engine(parsed, hide_parameters=True)
 
     def prepare(connection: Any, _record: Any) -> None:
@@ -48,6 +50,54 @@ def open_engine(url: str, *, synchronous: str = "FULL") -> sa.Engine:
 
     sa.event.listen(engine, "connect", prepare)
     return engine
+
+
+def open_private(path: Path, migrations: Path) -> sa.Engine:
+    """A SQLite file of ours, made if missing and brought to the newest schema; works beside a running program.
+
+    As `open_engine` and `migrate`: readable by its owner only, because it holds names, addresses and secrets.
+    """
+    engine = open_engine(sqlite_url(path))
+    try:
+        migrate(engine, migrations)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only its owner can enter, and what is missing above it; the new names are on disk then."""
+    new: list[Path] = []
+    while not folder.is_dir():
+        new.append(folder)
+        folder = folder.parent
+    for one in reversed(new):
+        one.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(one.parent)
+
+
+def _make_private_file(path: Path) -> None:
+    make_private_folder(path.parent)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        # Not over a descriptor: closing one would drop the locks that SQLite holds on the file in this process.
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    else:
+        _sync_folder(path.parent)
+        # The folder may be new and another's work, and lie in one that can be entered but not read.
+        with suppress(PermissionError):
+            _sync_folder(path.parent.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def migrate(engine: sa.Engine, script_location: Path, *, version_table: str = "alembic_version") -> None:

@@ -1,12 +1,13 @@
 """Opening and migrating databases."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from satchel.durable.database import migrate, open_engine, sqlite_url
+from satchel.durable.database import make_private_folder, migrate, open_engine, open_private, sqlite_url
 
 REVISION = """
 import sqlalchemy as sa
@@ -96,3 +97,31 @@ def test_several_at_once(tmp_path: Path, scripts: Path) -> None:
     waiting.join()
     assert tables(engine) == {"alembic_version", "t1"}
     engine.dispose()
+
+
+def test_only_the_owner_can_read_also_what_was_there(tmp_path: Path, scripts: Path) -> None:
+    path = tmp_path / "folder" / "a.db"
+    open_private(path, scripts).dispose()
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)
+    engine = open_private(path, scripts)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT * FROM t1")
+        assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    engine.dispose()
+
+
+def test_new_folders_are_on_disk_with_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    whole = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        whole(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    make_private_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino]
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    make_private_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2

@@ -8,9 +8,10 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,10 +21,12 @@ import msgspec
 
 from satchel.collector.sinks.incoming import INCOMING, Incoming, Sidecar, sidecar_name
 from satchel.collector.sinks.sink import BodyMismatch, KeyRefused, KeyTaken, Provenance, Receipt, SinkUnavailable
+from satchel.durable.database import make_private_folder
 
 _PIECE_BYTES = 1_048_576
 _KEY = re.compile(r"(?P<folder>[a-z0-9][a-z0-9_-]{0,63})/(?P<name>[a-z0-9][a-z0-9_-]{0,127}(\.[a-z0-9]{1,8})?)")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Result = TypeVar("Result")
@@ -71,14 +74,14 @@ class LocalSink:
     def __init__(self, root: Path, *, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="sink")
         self._active: set[str] = set()
-        self._folders: dict[str, int] = {}
         # A lock lives as long as somebody holds it or waits for it.
         self._keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(root)
             self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._take_lock(root)
             self._incoming = self._open_folder(INCOMING)
+            _try_link(self._incoming)
         except OSError as error:
             raise _translated(error) from error
 
@@ -133,29 +136,32 @@ class LocalSink:
 
     def _finish(self, incoming: Incoming, rest: list[bytes], place: _Place) -> Sidecar:
         incoming.write(rest)
-        return incoming.publish(self._folder(place.folder), place.name, place.provenance)
+        with self._folder(place.folder) as folder:
+            return incoming.publish(folder, place.name, place.provenance)
 
     def _existing(self, place: _Place) -> Sidecar | None:
         """The sidecar of what is stored already; a file always has one, because the sidecar is on disk before it."""
-        folder = self._folder(place.folder)
-        try:
-            os.stat(place.name, dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        try:
-            descriptor = os.open(sidecar_name(place.name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            with os.fdopen(descriptor, "rb") as file:
-                return msgspec.json.decode(file.read(), type=Sidecar)
-        except (OSError, msgspec.DecodeError):
-            message = f"{place.folder}/{place.name} is there without a readable sidecar. Move it away and retry."
-            raise KeyTaken(message) from None
+        with self._folder(place.folder) as folder:
+            try:
+                os.stat(place.name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
+            try:
+                sidecar = os.open(sidecar_name(place.name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                with os.fdopen(sidecar, "rb") as file:
+                    return msgspec.json.decode(file.read(), type=Sidecar)
+            except (OSError, msgspec.DecodeError):
+                message = f"{place.folder}/{place.name} is there without a readable sidecar. Move it away and retry."
+                raise KeyTaken(message) from None
 
-    def _folder(self, name: str) -> int:
-        found = self._folders.get(name)
-        if found is None:
-            # Two threads may open the same folder; both descriptors are good, and one is kept for closing.
-            found = self._folders.setdefault(name, self._open_folder(name))
-        return found
+    @contextmanager
+    def _folder(self, name: str) -> Iterator[int]:
+        """Opened for each use: a kept descriptor would follow a folder that somebody moves away or removes."""
+        folder = self._open_folder(name)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
 
     def _open_folder(self, name: str) -> int:
         try:
@@ -200,9 +206,25 @@ class LocalSink:
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._threads.shutdown)
-        for descriptor in (*self._folders.values(), self._incoming, self._root):
+        for descriptor in (self._incoming, self._root):
             os.close(descriptor)
-        self._folders.clear()
+
+
+def _try_link(folder: int) -> None:
+    """Raises SinkUnavailable where the file system has no hard links (FAT, some network shares), before any work."""
+    name, linked = (f"probe-{secrets.token_hex(8)}" for _ in range(2))
+    try:
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder))
+        os.link(name, linked, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        message = "The file system of the folder has no hard links, which are needed. Choose a root on another one."
+        raise SinkUnavailable(message) from None
+    finally:
+        for one in (name, linked):
+            with suppress(FileNotFoundError):
+                os.unlink(one, dir_fd=folder)
 
 
 def _names(folder: int) -> list[str]:

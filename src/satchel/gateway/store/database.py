@@ -1,7 +1,6 @@
 """Opens the gateway's database and runs its short synchronous calls in a few threads of their own."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from satchel.durable.database import migrate, open_engine, sqlite_url
+from satchel.durable.database import open_private
 
 DATABASE_FILE = "gateway.db"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -24,16 +23,7 @@ def open_database(data_dir: Path) -> sa.Engine:
 
     The file is readable by its owner only, because it holds webhook secrets. Works beside a running gateway.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = data_dir / DATABASE_FILE
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    engine = open_engine(sqlite_url(path))
-    try:
-        migrate(engine, _MIGRATIONS)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
+    return open_private(data_dir / DATABASE_FILE, _MIGRATIONS)
 
 
 class Store:

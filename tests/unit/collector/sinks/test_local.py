@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -129,3 +130,30 @@ async def test_a_disk_that_takes_a_part_gets_the_rest(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "writev", partly)
     await put(tmp_path, b"abcdefg", b"hij")
     assert (tmp_path / KEY).read_bytes() == b"abcdefghij"
+
+
+@pytest.mark.parametrize("moved", [True, False])
+async def test_a_folder_that_is_moved_or_removed_is_made_again(tmp_path: Path, *, moved: bool) -> None:
+    sink = LocalSink(tmp_path, threads=1)
+    try:
+        await sink.put(KEY, pieces(b"first"), PROVENANCE, expected_bytes=None)
+        folder = (tmp_path / KEY).parent
+        if moved:
+            folder.rename(tmp_path / "moved")
+        else:
+            shutil.rmtree(folder)
+        assert not (await sink.put(KEY, pieces(b"second"), PROVENANCE, expected_bytes=None)).existed
+    finally:
+        await sink.aclose()
+    assert (tmp_path / KEY).read_bytes() == b"second"
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_without_hard_links_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refused)
+    with pytest.raises(SinkUnavailable, match="no hard links"):
+        LocalSink(tmp_path, threads=1)
+    assert list((tmp_path / ".incoming").iterdir()) == []
