@@ -11,7 +11,7 @@ from satchel.collector.records import Wanted
 from satchel.collector.sinks.local import LocalSink
 from satchel.collector.sinks.sink import Provenance, Receipt
 from satchel.collector.transfer import transfer
-from satchel.testing.faults import Reset, ShortBody
+from satchel.testing.faults import Fault, Html, Refuse, Reset, ShortBody
 from satchel.testing.gateway import FakeGateway
 
 OLD = bytes(range(256)) * 8192
@@ -73,3 +73,19 @@ async def test_breaks_are_continued_within_one_attempt(tmp_path: Path) -> None:
         starts = [call.range for call in gateway.calls]
         assert starts[0] is None
         assert None not in starts[1:]
+
+
+@pytest.mark.parametrize("fault", [Html(), Refuse(416)])
+async def test_a_continuation_that_is_refused_is_a_break(tmp_path: Path, fault: Fault) -> None:
+    async with FakeGateway() as gateway, AsyncClient(gateway.url, "test-key", retry=NO_RETRIES) as client:
+        added = gateway.add("m", "a.bin", OLD)
+        gateway.fail(ShortBody(700_000), times=1, call="download")
+        gateway.fail(fault, times=1, call="download")
+        wanted = Wanted("m", added.attachment.id, "a.bin", "application/octet-stream", "", "", tries=0)
+        sink = LocalSink(tmp_path / "files", threads=1)
+        try:
+            with pytest.raises(IncompleteBody):
+                await transfer(client, sink, wanted)
+        finally:
+            await sink.aclose()
+        assert len(gateway.calls) == 2

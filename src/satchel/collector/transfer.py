@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 
-from satchel.client import AsyncClient, AttachmentStream, IncompleteBody
+from satchel.client import AsyncClient, AttachmentStream, IncompleteBody, UnexpectedAnswer
 from satchel.collector.naming import storage_key
 from satchel.collector.records import Wanted
 from satchel.collector.sinks.sink import Provenance, Receipt, Sink
+from satchel.contract.errors import ApiError
 
 MAX_RESUMES = 5
+RANGE_NOT_SATISFIABLE = 416
 
 
 async def transfer(client: AsyncClient, sink: Sink, wanted: Wanted) -> Receipt:
@@ -47,9 +49,16 @@ async def _resumed(client: AsyncClient, wanted: Wanted, stream: AttachmentStream
                 broken = error
             else:
                 return
-            stream = await opened.enter_async_context(
-                client.open_attachment(wanted.message_id, wanted.attachment_id, start=received, etag=etag)
-            )
+            try:
+                stream = await opened.enter_async_context(
+                    client.open_attachment(wanted.message_id, wanted.attachment_id, start=received, etag=etag)
+                )
+            except UnexpectedAnswer:
+                raise broken from None
+            except ApiError as error:
+                if error.status == RANGE_NOT_SATISFIABLE:
+                    raise broken from None
+                raise
             if stream.start != received:
                 # Another version, sent whole: the next attempt begins anew.
                 raise broken
