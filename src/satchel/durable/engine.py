@@ -122,7 +122,7 @@ class DurableEngine:
         )
         await self._in_thread(self._register_queues)
         for routine in (self._pace, self._clean_up):
-            self._keep(asyncio.create_task(_for_ever(routine)))
+            self._keep(asyncio.create_task(for_ever(routine)))
 
     async def enqueue(self, name: str, workflow_id: str, *arguments: Any, delay_seconds: float | None = None) -> None:
         """Ask for a run; returns when that is committed. An id that is known already is left as it is.
@@ -258,12 +258,12 @@ class DurableEngine:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
-async def _for_ever(routine: Callable[[], Awaitable[None]]) -> None:
-    """Repeat; a database that cannot be written just now is no reason to stop."""
+async def for_ever(routine: Callable[[], Awaitable[None]]) -> None:
+    """Repeat; no failure is a reason to stop, least of all a database that cannot be written just now."""
     while True:
         try:
             await routine()
-        except sa.exc.SQLAlchemyError as error:
+        except Exception as error:  # noqa: BLE001 - nobody would miss a routine that ended
             log.warning("durable_routine_failed", error=type(error).__name__)
             await asyncio.sleep(IDLE_AFTER_SECONDS)
 

@@ -6,7 +6,11 @@ from structlog.typing import FilteringBoundLogger
 
 
 class ForwardingHandler(logging.Handler):
-    """Passes a record on as an event: its text, and of an exception only the class, since messages may hold names."""
+    """Passes a record on as an event: where it was logged, and of an exception only the class.
+
+    The text is passed on only as the template of its arguments. DBOS formats most of its texts itself; those may hold
+    the message of an exception or its traceback, so that their place has to do.
+    """
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         super().__init__(logging.WARNING)
@@ -21,7 +25,8 @@ class ForwardingHandler(logging.Handler):
         self._log.log(
             record.levelno,
             "durable_engine_says",
-            text=record.getMessage(),
+            text=str(record.msg) if record.args else None,
+            where=f"{record.filename}:{record.lineno}",
             error=error.__name__ if error is not None else None,
         )
 

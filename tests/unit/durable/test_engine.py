@@ -11,7 +11,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from satchel.durable.database import sqlite_url
-from satchel.durable.engine import DurableEngine, JsonSerializer
+from satchel.durable.engine import DurableEngine, JsonSerializer, for_ever
 from satchel.durable.logs import ForwardingHandler, forwarded_logs
 
 
@@ -123,6 +123,31 @@ def test_the_librarys_log_is_forwarded_from_warning_on() -> None:
     with capture_logs() as logs:
         library.info("Initializing")
         library.warning("Asyncio task cancelled for workflow or step")
-        library.warning("Trouble with %s", "work")
+        library.warning("Trouble with %s", "a secret name")
+        # As DBOS does: formatted before it is logged.
+        library.warning("Exception in a secret name")
     library.handlers[:] = before
-    assert [entry["text"] for entry in logs] == ["Trouble with work"]
+    assert [entry["text"] for entry in logs] == ["Trouble with %s", None]
+    assert {entry["where"].partition(":")[0] for entry in logs} == {"test_engine.py"}
+
+
+async def test_a_background_routine_goes_on_after_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("satchel.durable.engine.IDLE_AFTER_SECONDS", 0)
+    rounds: list[int] = []
+    again = asyncio.Event()
+
+    async def routine() -> None:
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise ZeroDivisionError("a secret name")
+        again.set()
+        await asyncio.Event().wait()
+
+    with capture_logs() as logs:
+        task = asyncio.create_task(for_ever(routine))
+        await asyncio.wait([task, waiting := asyncio.create_task(again.wait())], return_when="FIRST_COMPLETED")
+        waiting.cancel()
+        task.cancel()
+        await asyncio.gather(task, waiting, return_exceptions=True)
+    assert (len(rounds), [entry["error"] for entry in logs]) == (2, ["ZeroDivisionError"])
+    assert "secret" not in str(logs)
