@@ -1,9 +1,8 @@
 """The webhook receiver (contract section 9): checks the secret, reads a bounded body, and answers what has happened."""
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -14,40 +13,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from satchel.collector.records import Accepted, Event, Progress
-from satchel.contract.events import RECEIVED, ReceiverAnswer, failure, success
+from satchel.contract.events import RECEIVED, IncomingEvent, ReceiverAnswer, decode_event, failure, success
 
 log = structlog.get_logger(__name__)
 
 OVERLOADED_RETRY_AFTER_SECONDS = 10
-
-_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-
-
-class _Address(msgspec.Struct, frozen=True):
-    address: str | None = None
-
-
-class _Sender(msgspec.Struct, frozen=True, rename="camel"):
-    email_address: _Address | None = None
-
-
-class IncomingEvent(msgspec.Struct, frozen=True, rename="camel"):
-    """What is read of an event. Only what the work needs must be there: senders may add, and leave out the rest.
-
-    What is null counts as left out: a refusal is final, so it would lose the message for a sender that nobody knows.
-    """
-
-    id: _Id
-    event: str
-    has_attachments: bool | None = None
-    mailbox: str | None = None
-    received: str | None = None
-    sender: _Sender | None = None
-
-    def as_event(self) -> Event:
-        known = self.sender.email_address if self.sender is not None else None
-        address = known.address if known is not None else None
-        return Event(self.id, self.mailbox or "", address or "", self.received or "")
 
 
 class Intake(Protocol):
@@ -56,6 +26,8 @@ class Intake(Protocol):
     async def accept(self, event: Event, *, max_pending: int) -> Accepted: ...
 
     async def wait(self, message_id: str, *, timeout_seconds: float) -> Progress: ...
+
+    async def answers(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +66,8 @@ class Receiver:
             message = f"The event is larger than {self._options.max_event_bytes} bytes."
             return _answer(failure(message), status=413)
         try:
-            event = msgspec.json.decode(body, type=IncomingEvent)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            event = decode_event(body)
+        except ValueError:
             log.warning("event_refused", bytes=len(body))
             return _answer(failure("The body is not an event: JSON with an id and an event is expected."), status=400)
         try:
@@ -108,7 +80,7 @@ class Receiver:
         without = self._options.trust_has_attachments and incoming.has_attachments is False
         if incoming.event != RECEIVED or without:
             return _answer(success("Nothing to download."))
-        event = incoming.as_event()
+        event = Event(incoming.id, incoming.mailbox or "", incoming.sender_address or "", incoming.received or "")
         accepted = await self._intake.accept(event, max_pending=self._options.max_pending_events)
         if accepted.overloaded:
             log.warning("overloaded", message_id=event.message_id)
@@ -153,14 +125,14 @@ def _answer(answer: ReceiverAnswer, *, status: int = 200, headers: dict[str, str
     return Response(msgspec.json.encode(answer), status, headers, media_type="application/json")
 
 
-def build_receiver(intake: Intake, options: ReceiverOptions, is_ready: Callable[[], bool]) -> Starlette:
+def build_receiver(intake: Intake, options: ReceiverOptions) -> Starlette:
     """The ASGI application: the webhook, `/healthz` (the process answers) and `/readyz` (it can take events)."""
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok")
 
     async def readyz(_request: Request) -> Response:
-        return PlainTextResponse("ready") if is_ready() else PlainTextResponse("not ready", 503)
+        return PlainTextResponse("ready") if await intake.answers() else PlainTextResponse("not ready", 503)
 
     receiver = Receiver(intake, options)
     return Starlette(

@@ -1,7 +1,7 @@
 """The webhook's payload and the answer expected to it (contract section 8)."""
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,61 +41,43 @@ class MessageEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     custom_fields: dict[str, Any] | None = None
 
 
-class _Incoming(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A delivery as some server sends it: a message may lack a sender or a subject, an unknown event nearly all."""
-
-    id: str
-    event: str
-    internet_message_id: str | None = None
-    received: datetime | None = None
-    mailbox: str | None = None
-    sender: Recipient | None = None
-    from_: Recipient | None = msgspec.field(name="from", default=None)
-    to: list[Recipient] | None = None
-    cc: list[Recipient] | None = None
-    subject: str | None = None
-    has_attachments: bool | None = None
-    timestamp: datetime | None = None
-    conversation_id: str | None = None
-    body_text: str | None = None
-    custom_fields: dict[str, Any] | None = None
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
 
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
+class _Address(msgspec.Struct, frozen=True):
+    address: str | None = None
 
 
-def decode_event(body: bytes) -> MessageEvent:
-    """A delivery's body. Only `id` and `event` must be there; whatever else is missing or null comes out empty.
+class _Sender(msgspec.Struct, frozen=True, rename="camel"):
+    email_address: _Address | None = None
 
-    An instant that is missing is taken from the other one, or is the epoch. Raises ValueError where it is no event.
+
+class IncomingEvent(msgspec.Struct, frozen=True, rename="camel"):
+    """What a receiver reads of an event. Only what its work needs must be there: senders may add, and leave out.
+
+    What is null counts as left out: a refusal is final, so it would lose the message for a sender that nobody knows.
+    `received` is the wire's text.
     """
+
+    id: _Id
+    event: str
+    has_attachments: bool | None = None
+    mailbox: str | None = None
+    received: str | None = None
+    sender: _Sender | None = None
+
+    @property
+    def sender_address(self) -> str | None:
+        known = self.sender.email_address if self.sender is not None else None
+        return known.address if known is not None else None
+
+
+def decode_event(body: bytes) -> IncomingEvent:
+    """A delivery's body. Raises ValueError where it is no event: no JSON, or without an id and an event."""
     try:
-        told = msgspec.json.decode(body, type=_Incoming)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"no event: {error}") from None
-    if not told.id:
-        raise ValueError("no event: its id is empty")
-    return MessageEvent(
-        id=told.id,
-        event=told.event,
-        internet_message_id=told.internet_message_id or "",
-        received=_aware(told.received or told.timestamp or _EPOCH),
-        mailbox=told.mailbox or "",
-        sender=told.sender or Recipient(),
-        from_=told.from_ or Recipient(),
-        to=told.to or [],
-        cc=told.cc or [],
-        subject=told.subject or "",
-        has_attachments=bool(told.has_attachments),
-        timestamp=_aware(told.timestamp or told.received or _EPOCH),
-        conversation_id=told.conversation_id or "",
-        body_text=told.body_text,
-        custom_fields=told.custom_fields,
-    )
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return msgspec.json.decode(body, type=IncomingEvent)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("no event: JSON with an id and an event is expected") from None
 
 
 class ReceiverAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -28,6 +28,7 @@ class FakeIntake:
     def __init__(self) -> None:
         self.accepted: list[Event] = []
         self.overloaded = False
+        self.ready = True
         self.progress = Progress(done=True, stored=2, skipped=1, failed=0)
 
     async def accept(self, event: Event, *, max_pending: int) -> Accepted:
@@ -37,6 +38,9 @@ class FakeIntake:
 
     async def wait(self, message_id: str, *, timeout_seconds: float) -> Progress:
         return self.progress
+
+    async def answers(self) -> bool:
+        return self.ready
 
 
 class Wire:
@@ -52,7 +56,7 @@ class Wire:
             trust_has_attachments=trust,
             inline_timeout_seconds=1.0 if inline else None,
         )
-        self.app = build_receiver(self.intake, options, is_ready=lambda: True)
+        self.app = build_receiver(self.intake, options)
         self.taken = 0
 
     async def post(
@@ -215,5 +219,8 @@ async def test_health() -> None:
     wire = Wire()
     assert (await wire.post(method="GET", path="/healthz", authorization=None))[0] == 200
     assert (await wire.post(method="GET", path="/readyz", authorization=None))[0] == 200
+    wire.intake.ready = False
+    assert (await wire.post(method="GET", path="/healthz", authorization=None))[0] == 200
+    assert (await wire.post(method="GET", path="/readyz", authorization=None))[0] == 503
     assert (await wire.post(method="GET"))[0] == 405
     assert (await wire.post(path="/other"))[0] == 404
