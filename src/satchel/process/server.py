@@ -5,7 +5,9 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Generator
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -52,6 +54,21 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=max(1, int(grace_seconds)),
             )
         )
+
+        self._grace_seconds = grace_seconds
+        self._stop_asked_at: float | None = None
+
+    @property
+    def grace_left_seconds(self) -> float:
+        """What is left of the grace for others who end after the server, counted from the first signal."""
+        if self._stop_asked_at is None:
+            return self._grace_seconds
+        return max(0.0, self._stop_asked_at + self._grace_seconds - time.monotonic())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._stop_asked_at is None:
+            self._stop_asked_at = time.monotonic()
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
