@@ -3,13 +3,12 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 
 import structlog
 import uvloop
-from sqlalchemy.exc import SQLAlchemyError
 
 from satchel import __version__
 from satchel.client import NO_RETRIES, AsyncClient, ConfigurationError, RetryPolicy
@@ -17,12 +16,12 @@ from satchel.collector.ledger import Ledger, open_ledger
 from satchel.collector.receiver import ReceiverOptions, build_receiver
 from satchel.collector.settings import CollectorSettings
 from satchel.collector.sinks.local import LocalSink
-from satchel.collector.sinks.sink import Sink, SinkError
+from satchel.collector.sinks.sink import Sink
 from satchel.collector.workflows import Collecting, CollectingOptions
 from satchel.durable.database import sqlite_url
 from satchel.durable.engine import DurableEngine
 from satchel.process.lock import data_folder_lock
-from satchel.process.logs import configure_logs
+from satchel.process.logs import configure_logs, error_place
 from satchel.process.server import Server
 from satchel.settings import SettingsError
 
@@ -50,18 +49,24 @@ async def serve(settings: CollectorSettings) -> None:
         ledger = await stack.enter_async_context(_ledger(settings))
         sink = await stack.enter_async_context(_sink(settings))
         client = await stack.enter_async_context(_client(settings))
-        collecting = await stack.enter_async_context(_collecting(settings, ledger, client, sink))
-        receiver = build_receiver(collecting, _receiver_options(settings), is_ready=lambda: True)
+        engine = DurableEngine("satchel-collector", sqlite_url(settings.data_dir / _ENGINE_FILE))
+        collecting = Collecting(ledger, engine, client, sink, _collecting_options(settings))
+        receiver = build_receiver(collecting, _receiver_options(settings))
         server = Server(
             receiver,
             host=settings.listen_host,
             port=settings.listen_port,
             grace_seconds=settings.shutdown_grace_seconds,
         )
+        await stack.enter_async_context(_working(engine, collecting, server))
         async with asyncio.TaskGroup() as tasks:
-            sweeping = tasks.create_task(_sweep(collecting, sink, settings.sweep_seconds))
+            routines = [
+                tasks.create_task(_take_up(collecting, settings.sweep_seconds)),
+                tasks.create_task(_sweep(sink, settings.sweep_seconds)),
+            ]
             await server.serve()
-            sweeping.cancel()
+            for routine in routines:
+                routine.cancel()
     log.info("collector_stopped")
 
 
@@ -98,12 +103,8 @@ def _client(settings: CollectorSettings) -> AsyncClient:
         raise SettingsError(f"[collector] gateway_url, api_key: {error}") from None
 
 
-@asynccontextmanager
-async def _collecting(
-    settings: CollectorSettings, ledger: Ledger, client: AsyncClient, sink: Sink
-) -> AsyncIterator[Collecting]:
-    engine = DurableEngine("satchel-collector", sqlite_url(settings.data_dir / _ENGINE_FILE))
-    options = CollectingOptions(
+def _collecting_options(settings: CollectorSettings) -> CollectingOptions:
+    return CollectingOptions(
         rules=[row.rule() for row in settings.rules],
         retry=RetryPolicy(
             max_attempts=settings.retry.max_attempts,
@@ -114,12 +115,17 @@ async def _collecting(
         concurrency=settings.concurrency,
         jitter=random.random,
     )
-    collecting = Collecting(ledger, engine, client, sink, options)
+
+
+@asynccontextmanager
+async def _working(engine: DurableEngine, collecting: Collecting, server: Server) -> AsyncIterator[None]:
+    """The engine runs in the block. What it does at the end of that has what the server left of the grace."""
     try:
         await engine.launch()
-        yield collecting
+        yield
     finally:
-        await engine.shutdown(grace_seconds=settings.shutdown_grace_seconds)
+        await collecting.aclose()
+        await engine.shutdown(grace_seconds=server.grace_left_seconds)
 
 
 def _receiver_options(settings: CollectorSettings) -> ReceiverOptions:
@@ -136,15 +142,26 @@ def _receiver_options(settings: CollectorSettings) -> ReceiverOptions:
     )
 
 
-async def _sweep(collecting: Collecting, sink: Sink, every_seconds: float) -> None:
-    """At the start and then periodically: work without a workflow, and temporary files of nobody."""
+async def _take_up(collecting: Collecting, sweep_seconds: float) -> None:
+    """At the start, periodically, and when there is room: work of the ledger that nobody asked for yet."""
     while True:
-        try:
-            taken_up = await collecting.ask_for_unfinished()
-            removed = await sink.sweep()
-        except (SinkError, SQLAlchemyError) as error:
-            log.warning("sweep_failed", error=type(error).__name__)
-        else:
-            if taken_up or removed:
-                log.info("swept", taken_up=taken_up, removed=removed)
+        await guarded("taken_up", collecting.ask_for_unfinished)
+        await collecting.until_few(timeout_seconds=sweep_seconds)
+
+
+async def _sweep(sink: Sink, every_seconds: float) -> None:
+    """At the start and then periodically: temporary files of nobody."""
+    while True:
+        await guarded("swept", sink.sweep)
         await asyncio.sleep(every_seconds)
+
+
+async def guarded(what: str, routine: Callable[[], Awaitable[int]]) -> None:
+    """One round, which may fail in any way: the next one comes nevertheless."""
+    try:
+        count = await routine()
+    except Exception as error:  # noqa: BLE001 - a routine that ended would be missed by nobody
+        log.warning("routine_failed", routine=what, error=type(error).__name__, where=error_place(error))
+    else:
+        if count:
+            log.info(what, count=count)

@@ -31,8 +31,13 @@ class Entry:
     updated_at_ms: int
 
 
-def entries(engine: sa.Engine, *, status: Status | None = None, message_id: str | None = None) -> list[Entry]:
-    """Attachments in the order that their messages came, and messages whose own row is pending or failed."""
+def entries(
+    engine: sa.Engine, *, status: Status | None = None, message_id: str | None = None, limit: int | None = None
+) -> list[Entry]:
+    """Attachments in the order that their messages came, and messages whose own row is pending or failed.
+
+    With a limit only the last ones, in the same order.
+    """
     a, e = attachments.c, events.c
     of_attachments = sa.select(
         e.accepted_at_ms,
@@ -76,9 +81,15 @@ def entries(engine: sa.Engine, *, status: Status | None = None, message_id: str 
         of_attachments = of_attachments.where(a.message_id == message_id)
         of_events = of_events.where(e.message_id == message_id)
     # By position in the row: accepted first, then the message, then its attachments in their order.
-    query = sa.union_all(of_attachments, of_events).order_by(sa.text("1"), sa.text("3"), sa.text("2"))
+    last_first = sa.union_all(of_attachments, of_events).order_by(
+        sa.text("1 DESC"), sa.text("3 DESC"), sa.text("2 DESC")
+    )
+    if limit is not None:
+        last_first = last_first.limit(limit)
     with engine.connect() as connection:
-        return [Entry(*row[2:]) for row in connection.execute(query)]
+        found = [Entry(*row[2:]) for row in connection.execute(last_first)]
+    found.reverse()
+    return found
 
 
 def retry(engine: sa.Engine, *, now_ms: int, message_id: str | None = None, attachment_id: str | None = None) -> int:

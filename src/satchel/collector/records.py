@@ -224,24 +224,27 @@ _STORED = (
 )
 
 
-def postpone(connection: sa.Connection, work: Work, *, reason: str, due_at_ms: int, now_ms: int) -> Work:
-    """Write down the next attempt before it is asked for."""
+def postpone(
+    connection: sa.Connection, work: Work, *, reason: str, due_at_ms: int, now_ms: int, counted: bool = True
+) -> Work:
+    """Write down the next attempt before it is asked for; one that is not `counted` leaves the tries as they are."""
     following = Work(work.message_id, work.attachment_id, work.attempt + 1, due_at_ms)
-    _update(connection, work, attempt=following.attempt, reason=reason, due_at_ms=due_at_ms, updated_at_ms=now_ms)
+    changed = {"attempt": following.attempt, "reason": reason, "due_at_ms": due_at_ms, "updated_at_ms": now_ms}
+    _update(connection, work, tries=int(counted), **changed)
     return following
 
 
 def record_failed(connection: sa.Connection, work: Work, *, reason: str, now_ms: int) -> None:
     """Give up: until somebody asks again."""
-    _update(connection, work, status=Status.FAILED, reason=reason, updated_at_ms=now_ms)
+    _update(connection, work, tries=1, status=Status.FAILED, reason=reason, updated_at_ms=now_ms)
 
 
-def _update(connection: sa.Connection, work: Work, **values: Any) -> None:
+def _update(connection: sa.Connection, work: Work, *, tries: int, **values: Any) -> None:
     table, identity = _row(work)
     connection.execute(
         sa.update(table)
         .where(*identity, table.c.attempt == work.attempt, _pending(table))
-        .values(tries=table.c.tries + 1, **values)
+        .values(tries=table.c.tries + tries, **values)
     )
 
 
@@ -273,12 +276,24 @@ def retry_failed(
     return found
 
 
-def unfinished(connection: sa.Connection) -> list[Work]:
-    """All rows that are pending."""
-    rows = connection.execute(
-        sa.select(events.c.message_id, events.c.attempt, events.c.due_at_ms).where(_pending(events))
-    )
-    return [Work(row.message_id, None, row.attempt, row.due_at_ms) for row in rows] + _unfinished(connection, sa.true())
+def unfinished(connection: sa.Connection, *, due_before_ms: int, limit: int) -> list[Work]:
+    """The pending rows that are due first, in that order: messages before attachments of the same instant."""
+    found: list[Work] = []
+    for table in (events, attachments):
+        columns = (
+            table.c.message_id,
+            table.c.attachment_id if table is attachments else sa.null(),
+            table.c.attempt,
+            table.c.due_at_ms,
+        )
+        due = sa.select(*columns).where(_pending(table), table.c.due_at_ms <= due_before_ms)
+        found += [Work(*row) for row in connection.execute(due.order_by(table.c.due_at_ms).limit(limit))]
+    return sorted(found, key=lambda work: work.due_at_ms)[:limit]
+
+
+def probe(connection: sa.Connection) -> None:
+    """Nothing but a look at the ledger."""
+    connection.execute(sa.select(events.c.message_id).limit(1))
 
 
 def _unfinished(connection: sa.Connection, where: sa.ColumnElement[bool]) -> list[Work]:

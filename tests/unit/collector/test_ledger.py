@@ -53,6 +53,10 @@ def stored(connection: sa.Connection) -> None:
     records.record_stored(connection, wanted, storage_key="k", size=10, sha256="d", now_ms=3000)
 
 
+def unfinished(connection: sa.Connection, *, due_before_ms: int = 10_000, limit: int = 99) -> list[Work]:
+    return records.unfinished(connection, due_before_ms=due_before_ms, limit=limit)
+
+
 def test_the_migrations_make_the_tables(engine: sa.Engine) -> None:
     inspector = sa.inspect(engine)
     for table in METADATA.sorted_tables:
@@ -78,7 +82,7 @@ def test_from_the_event_to_stored(connection: sa.Connection) -> None:
     stored(connection)
     assert records.begin_fetch(connection, "m", "a", 1) is None
     assert records.progress(connection, "m") == Progress(done=True, stored=1, skipped=1, failed=0)
-    assert records.unfinished(connection) == []
+    assert unfinished(connection) == []
 
 
 def test_an_event_that_comes_again_asks_for_nothing_new(connection: sa.Connection) -> None:
@@ -119,7 +123,7 @@ def test_the_next_attempt_is_written_down_and_the_last_one_is_over(connection: s
     assert following == Work("m", None, 2, 9000)
     assert records.begin_listing(connection, "m", 1) is None
     assert records.begin_listing(connection, "m", 2) == (EVENT, 1)
-    assert records.unfinished(connection) == [following]
+    assert unfinished(connection) == [following]
 
 
 def test_a_late_failure_does_not_undo_what_is_stored(connection: sa.Connection) -> None:
@@ -149,7 +153,7 @@ def test_what_is_shown_and_asked_again(engine: sa.Engine) -> None:
     assert retry(engine, now_ms=5000, message_id="m") == 1
     assert retry(engine, now_ms=5000) == 1
     with engine.begin() as connection:
-        assert set(records.unfinished(connection)) == {Work("m", "a", 2, 5000), Work("broken", None, 2, 5000)}
+        assert set(unfinished(connection)) == {Work("m", "a", 2, 5000), Work("broken", None, 2, 5000)}
 
 
 def test_workflow_ids_do_not_run_together() -> None:
@@ -166,7 +170,7 @@ async def test_calls_that_come_together_share_a_commit(ledger: Ledger) -> None:
         )
     )
     assert len({work.message_id for one in accepted for work in one.work}) == 50
-    assert len(await ledger.call(records.unfinished)) == 50
+    assert len(await ledger.call(unfinished)) == 50
 
 
 async def test_a_call_that_fails_does_not_touch_the_others(ledger: Ledger) -> None:
@@ -180,4 +184,42 @@ async def test_a_call_that_fails_does_not_touch_the_others(ledger: Ledger) -> No
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [Accepted, sa.exc.OperationalError, Accepted]
-    assert len(await ledger.call(records.unfinished)) == 2
+    assert len(await ledger.call(unfinished)) == 2
+
+
+@pytest.mark.parametrize("error", [ValueError, UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogate")])
+async def test_a_defect_in_a_call_is_no_harm_to_the_others(ledger: Ledger, error: Exception) -> None:
+    def defect(_connection: sa.Connection) -> None:
+        raise error
+
+    results = await asyncio.gather(
+        ledger.call(records.accept, EVENT, now_ms=1, max_pending=9),
+        ledger.call(defect),
+        ledger.call(records.accept, Event("n", "", "", ""), now_ms=1, max_pending=9),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, Accepted) for result in results] == [True, False, True]
+    assert len(await ledger.call(unfinished)) == 2
+
+
+def test_what_is_due_first_comes_first_and_no_more_than_asked(connection: sa.Connection) -> None:
+    for number, due_at_ms in enumerate((5000, 1000, 3000, 9000)):
+        accept(connection, Event(f"m{number}", "", "", ""), now_ms=due_at_ms)
+    records.record_listing(connection, "m2", [PDF], now_ms=4000)
+    found = [(work.message_id, work.attachment_id) for work in unfinished(connection, due_before_ms=5000)]
+    assert found == [("m1", None), ("m2", "a"), ("m0", None)]
+    assert [work.message_id for work in unfinished(connection, limit=2)] == ["m1", "m2"]
+
+
+def test_an_attempt_that_does_not_count_leaves_the_tries(connection: sa.Connection) -> None:
+    accept(connection)
+    following = records.postpone(connection, LISTING, reason="x", due_at_ms=9, now_ms=3, counted=False)
+    assert records.begin_listing(connection, "m", following.attempt) == (EVENT, 0)
+
+
+def test_the_last_entries_in_their_order(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for number in range(5):
+            accept(connection, Event(f"m{number}", "", "", ""), now_ms=number)
+    assert [entry.message_id for entry in entries(engine, limit=2)] == ["m3", "m4"]
+    assert len(entries(engine)) == 5

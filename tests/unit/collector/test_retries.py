@@ -4,12 +4,20 @@ from math import inf
 
 import pytest
 
-from satchel.client import ConnectionFailed, IncompleteBody, RetryPolicy, ServerNotTrusted, UnexpectedAnswer
-from satchel.collector.retries import NOT_FOUND_ATTEMPTS, AttemptError, decide, reason_of
+from satchel.client import (
+    ClientError,
+    ConnectionFailed,
+    IncompleteBody,
+    RetryPolicy,
+    ServerNotTrusted,
+    UnexpectedAnswer,
+)
+from satchel.collector.retries import INTERNAL, NOT_FOUND_ATTEMPTS, Decision, decide, reason_of
 from satchel.collector.settings import RetrySettings
-from satchel.collector.sinks.sink import BodyMismatch, KeyTaken, SinkUnavailable
+from satchel.collector.sinks.sink import BodyMismatch, KeyTaken, SinkError, SinkUnavailable
 from satchel.contract.errors import ApiError, Forbidden, NotFound, RateLimited, Reason, Unauthorized, UpstreamTrouble
 
+Failure = ApiError | ClientError | SinkError
 POLICY = RetryPolicy(max_attempts=3, base_seconds=1, cap_seconds=60, patience_seconds=inf)
 
 
@@ -25,7 +33,7 @@ POLICY = RetryPolicy(max_attempts=3, base_seconds=1, cap_seconds=60, patience_se
         (BodyMismatch("x"), "size_mismatch"),
     ],
 )
-def test_reasons(failure: AttemptError, reason: str) -> None:
+def test_reasons(failure: Failure, reason: str) -> None:
     assert reason_of(failure) == reason
 
 
@@ -38,7 +46,7 @@ def test_reasons(failure: AttemptError, reason: str) -> None:
         KeyTaken("x"),
     ],
 )
-def test_what_is_permanent_is_not_tried_again(failure: AttemptError) -> None:
+def test_what_is_permanent_is_not_tried_again(failure: Failure) -> None:
     assert decide(failure, 0, POLICY, 0.5).delay_seconds is None
 
 
@@ -57,7 +65,7 @@ def test_what_is_permanent_is_not_tried_again(failure: AttemptError) -> None:
         ApiError("x", status=416),
     ],
 )
-def test_what_is_transient_is_tried_again_with_longer_waits_and_a_bound(failure: AttemptError) -> None:
+def test_what_is_transient_is_tried_again_with_longer_waits_and_a_bound(failure: Failure) -> None:
     assert [decide(failure, tries, POLICY, 1.0).delay_seconds for tries in range(4)] == [1, 2, None, None]
 
 
@@ -78,3 +86,14 @@ def test_by_default_an_outage_of_half_a_day_fails_nothing() -> None:
     policy = RetryPolicy(settings.max_attempts, settings.base_seconds, settings.cap_seconds, patience_seconds=inf)
     waits = [decide(ConnectionFailed("x"), tries, policy, 0.5).delay_seconds for tries in range(settings.max_attempts)]
     assert sum(wait or 0 for wait in waits) > 12 * 3600
+
+
+def test_a_429_never_fails_a_row_and_does_not_count() -> None:
+    decision = decide(RateLimited("x", retry_after_seconds=7), 1000, POLICY, 0.0)
+    assert decision == Decision("rate_limited", 7, counted=False)
+    assert decide(UpstreamTrouble("x"), 0, POLICY, 0.0).counted
+
+
+def test_a_defect_is_tried_again_and_ends_as_failed() -> None:
+    decisions = [decide(ZeroDivisionError(), tries, POLICY, 1.0) for tries in range(3)]
+    assert decisions == [Decision(INTERNAL, 1), Decision(INTERNAL, 2), Decision(INTERNAL, None)]
