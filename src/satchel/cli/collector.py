@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The collector: files attachments, each exactly once.", no_args_is_help=True)
 
+_TABLE_ROWS = 1000
+
 OfMessage = Annotated[str | None, typer.Option("--message", metavar="ID", help="Of this message only.")]
 
 
@@ -60,6 +62,10 @@ def list_entries(
         Literal["pending", "stored", "skipped", "failed"] | None, typer.Option(help="Only rows with this status.")
     ] = None,
     message: OfMessage = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Only the last so many rows; 0: all. By default 1000, and with --json all."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON for programs, with digests and file names.")] = False,
     config: ConfigFile = None,
 ) -> None:
@@ -67,8 +73,12 @@ def list_entries(
     from satchel.collector import listing
     from satchel.collector.records import Status
 
+    if limit is None and not json:
+        limit = _TABLE_ROWS
     with _ledger(config) as engine:
-        entries = listing.entries(engine, status=Status(status) if status else None, message_id=message)
+        entries = listing.entries(
+            engine, status=Status(status) if status else None, message_id=message, limit=limit or None
+        )
     if json:
         print_json(entries)
         return

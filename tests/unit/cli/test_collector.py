@@ -83,6 +83,8 @@ def test_what_failed_is_listed_and_asked_for_again(tmp_path: Path) -> None:
 
     assert "message m·[2J" in said("list", "--status", "failed")
     assert '"reason": "not_found"' in said("list", "--json")
+    assert "message m" in said("list", "--limit", "1")
+    assert "message m" in said("list", "--limit", "0")
     assert said("list", "--status", "stored") == "Nothing is stored.\n"
     assert said("retry", "--message", "other") == "Nothing has failed.\n"
     assert said("retry") == "1 asked for again.\n"
