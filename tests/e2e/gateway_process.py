@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ class Gateway:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.key}"}
 
-    def prepare(self, webhook_url: str | None = None) -> None:
+    def prepare(self, webhook_url: str | None = None, further: Mapping[str, object] | None = None) -> None:
         for part in ("tmp", "new", "cur"):
             (self.maildir / part).mkdir(parents=True)
         settings = {
@@ -62,6 +62,7 @@ class Gateway:
             "webhooks.allow_private_addresses": True,
             "webhooks.retry_seconds": [0.2, 0.5],
             "webhooks.sweep_seconds": 1,
+            **(further or {}),
         }
         lines = [f"gateway.{name} = {json.dumps(value)}" for name, value in settings.items()]
         (self.folder / "satchel.toml").write_text("\n".join(lines) + "\n", "utf-8")
@@ -108,11 +109,13 @@ class Gateway:
 
 
 @contextmanager
-def gateway(folder: Path, webhook_url: str | None = None) -> Iterator[Gateway]:
-    """A prepared gateway, ended with the block."""
+def gateway(
+    folder: Path, webhook_url: str | None = None, further: Mapping[str, object] | None = None
+) -> Iterator[Gateway]:
+    """A prepared gateway with further settings, ended with the block."""
     folder.mkdir()
     running = Gateway(folder)
-    running.prepare(webhook_url)
+    running.prepare(webhook_url, further)
     try:
         yield running
     finally:

@@ -24,6 +24,7 @@ from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
 from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs
+from satchel.process.protocol import Patience
 from satchel.process.server import Server
 
 _ENGINE_FILE = "durable.db"
@@ -61,6 +62,7 @@ async def serve(settings: GatewaySettings) -> None:
                 port=settings.listen_port,
                 grace_seconds=settings.shutdown_grace_seconds,
                 protocol=EnvelopeProtocol,
+                patience=Patience(settings.request_timeout_seconds, settings.client_stall_seconds),
             )
             await _serve_and_take_in(server, intake)
     log.info("gateway_stopped")

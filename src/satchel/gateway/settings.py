@@ -96,5 +96,14 @@ class GatewaySettings(SettingsBase):
         le=3600,
         description="Time that running downloads have to end once the gateway is asked to stop.",
     )
+    request_timeout_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="Time that a request may take to arrive as a whole, body included."
+    )
+    client_stall_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        le=86_400,
+        description="How long a client may stop reading an answer before the connection is cut off.",
+    )
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Delivery of webhooks.")
     log: LogSettings = Field(default_factory=LogSettings, description="The log.")

@@ -1,7 +1,10 @@
-"""What the server itself refuses, before an application sees it: what is no HTTP, and heads without end."""
+"""What the server itself refuses, before an application sees it: what is no HTTP, heads without end, and clients
+that neither send nor read."""
 
+import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -11,28 +14,84 @@ MAX_HEAD_BYTES = 64 * 1024
 log = structlog.get_logger(__name__)
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A request may bring 64 KiB of headers and trailers; its body is the application's to bound."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a connection may keep the server waiting: a request to be whole, from its first byte to its last, and
+    an answer to be read on by a client that has stopped reading."""
 
-    _head_bytes = 0
-    _brought_body = False
+    request_seconds: float = 30.0
+    stall_seconds: float = 120.0
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. A request may bring 64 KiB of headers and trailers; its body is the application's to bound.
+
+    A request that is not whole in time is refused with 408, or broken off where the application has it already; a
+    client that reads nothing for too long loses the connection at once, with what it was still to get.
+    """
+
+    def __init__(self, *args: Any, patience: Patience = DEFAULT_PATIENCE, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._patience = patience
+        self._head_bytes = 0
+        self._brought_body = False
+        self._has_head = False
+        self._is_whole = False
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     def refusal(self, status: HTTPStatus) -> tuple[dict[str, str], bytes]:
         """Headers and body of a refusal; subclasses say more."""
         return {}, b""
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._request_timer = self.loop.call_later(self._patience.request_seconds, self._request_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _stop(self._request_timer)
+        _stop(self._stall_timer)
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._watch_for_a_stall()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _stop(self._stall_timer)
+        self._stall_timer = None
+
     def data_received(self, data: bytes) -> None:
         self._brought_body = False
+        self._is_whole = False
         super().data_received(data)
         # What comes with a piece of the body is as bounded as one read is.
         if not self._brought_body:
             self._head_bytes += len(data)
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if not self._is_whole and self._request_timer is None and not self.transport.is_closing():
+            self._request_timer = self.loop.call_later(self._patience.request_seconds, self._request_is_late)
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
+        self._is_whole = self._has_head = False
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._has_head = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_whole = True
+        _stop(self._request_timer)
+        self._request_timer = None
+        super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         self._brought_body = True
@@ -40,6 +99,33 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def _request_is_late(self) -> None:
+        self._request_timer = None
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        is_answering = cycle is not None and not cycle.response_complete
+        if self.flow.read_paused or (is_answering and not self._has_head):
+            # The server's own doing: the request waits for its turn, behind an answer or a body that is not taken up.
+            self._request_timer = self.loop.call_later(self._patience.request_seconds, self._request_is_late)
+        elif self._head_bytes and not self._has_head:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT)
+        elif not self.transport.is_closing():
+            log.info("request_timed_out")
+            self.transport.abort()
+
+    def _watch_for_a_stall(self) -> None:
+        """A client that is only slow shows it by what is left to send."""
+        left_bytes = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            self._stall_timer = None
+            if self.transport.get_write_buffer_size() < left_bytes:
+                self._watch_for_a_stall()
+            else:
+                log.info("client_stalled")
+                self.transport.abort()
+
+        self._stall_timer = self.loop.call_later(self._patience.stall_seconds, look)
 
     def _refuse(self, status: HTTPStatus) -> None:
         # uvicorn has no cycle before the first request, whatever its types say.
@@ -52,3 +138,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
         self.transport.close()
         log.info("request_refused", status=status.value)
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

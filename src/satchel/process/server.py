@@ -7,13 +7,15 @@ import signal
 import socket
 import time
 from collections.abc import Generator
+from functools import partial
+from typing import cast
 from types import FrameType
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from satchel.process.protocol import BoundedProtocol
+from satchel.process.protocol import DEFAULT_PATIENCE, BoundedProtocol, Patience
 
 _KEEP_ALIVE_SECONDS = 65
 
@@ -38,13 +40,15 @@ class Server(uvicorn.Server):
         port: int,
         grace_seconds: float,
         protocol: type[BoundedProtocol] = BoundedProtocol,
+        patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
                 host=host,
                 port=port,
-                http=protocol,
+                # uvicorn only ever calls it.
+                http=cast("type[asyncio.Protocol]", partial(protocol, patience=patience)),
                 ws="none",
                 lifespan="off",
                 access_log=False,

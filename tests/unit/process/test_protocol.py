@@ -1,7 +1,10 @@
 """What the server of both programs refuses by itself. The transport is one that only remembers."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import uvicorn
@@ -10,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from satchel.gateway.api.protocol import EnvelopeProtocol
-from satchel.process.protocol import MAX_HEAD_BYTES, BoundedProtocol
+from satchel.process.protocol import MAX_HEAD_BYTES, BoundedProtocol, Patience
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 FIELD = b"a: " + b"b" * 1019 + b"\r\n"
@@ -24,12 +27,20 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.closed = False
+        self.aborted = False
+        self.left_bytes = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.aborted = self.closed = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.left_bytes
 
     def is_closing(self) -> bool:
         return self.closed
@@ -111,3 +122,90 @@ async def test_nothing_is_written_into_an_answer_that_is_under_way() -> None:
     protocol.data_received(b"\0garbage\r\n\r\n")
     assert wire.written.endswith(ANSWER)
     assert wire.closed
+
+
+@dataclass
+class Timers:
+    """What a connection asked its loop to call later; nothing is called before `pass_time`."""
+
+    waiting: list[tuple[float, Callable[[], None], Mock]] = field(default_factory=list)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Mock:
+        self.waiting.append((seconds, callback, Mock()))
+        return self.waiting[-1][2]
+
+    def create_task(self, task: Any, **context: Any) -> asyncio.Task[Any]:
+        return asyncio.get_running_loop().create_task(task, **context)
+
+    def pass_time(self) -> list[float]:
+        """Call what was not cancelled in between; after how many seconds each was due."""
+        due, self.waiting = [each for each in self.waiting if not each[2].cancel.called], []
+        for _, callback, _ in due:
+            callback()
+        return [seconds for seconds, _, _ in due]
+
+
+def patient_connection() -> tuple[HttpToolsProtocol, Wire, Timers]:
+    timers = Timers()
+    config = uvicorn.Config(half_an_answer, lifespan="off", log_config=None)
+    config.load()
+    wire, patience = Wire(), Patience(request_seconds=30, stall_seconds=120)
+    protocol = EnvelopeProtocol(
+        config=config, server_state=ServerState(), app_state={}, _loop=cast("Any", timers), patience=patience
+    )
+    protocol.connection_made(wire)
+    return protocol, wire, timers
+
+
+@pytest.mark.parametrize("sent", [b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_head_that_is_late_is_refused(sent: bytes) -> None:
+    protocol, wire, timers = patient_connection()
+    protocol.data_received(sent)
+    assert timers.pass_time() == [30]
+    assert wire.written.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert wire.closed
+
+
+@pytest.mark.parametrize("sent", [b"", CHUNKED, CHUNKED + b"1\r\nx\r\n"])
+async def test_where_nothing_can_be_answered_the_connection_ends(sent: bytes) -> None:
+    protocol, wire, timers = patient_connection()
+    protocol.data_received(sent)
+    assert timers.pass_time() == [30]
+    assert wire.aborted
+    assert wire.written == b""
+
+
+async def test_a_request_that_is_whole_takes_as_long_as_it_takes() -> None:
+    protocol, wire, timers = patient_connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    protocol.data_received(b"\r\n")
+    assert timers.pass_time() == []
+    while not wire.written.endswith(ANSWER):
+        await asyncio.sleep(0)
+    protocol.data_received(b"GET /next HT")
+    assert timers.pass_time() == [30]
+    assert timers.pass_time() == [30]
+    assert not wire.closed
+
+
+async def test_a_client_that_reads_slowly_is_waited_for_and_one_that_stops_is_not() -> None:
+    protocol, wire, timers = patient_connection()
+    timers.waiting.clear()
+    protocol.pause_writing()
+    protocol.resume_writing()
+    assert timers.pass_time() == []
+    wire.left_bytes = 1000
+    protocol.pause_writing()
+    wire.left_bytes = 999
+    assert timers.pass_time() == [120]
+    assert not wire.aborted
+    assert timers.pass_time() == [120]
+    assert wire.aborted
+
+
+async def test_a_connection_that_is_gone_leaves_no_timers() -> None:
+    protocol, wire, timers = patient_connection()
+    wire.left_bytes = 1000
+    protocol.pause_writing()
+    protocol.connection_lost(None)
+    assert timers.pass_time() == []

@@ -6,7 +6,10 @@ from http import HTTPStatus
 from satchel.contract.errors import BadRequest, Link, encode_error
 from satchel.process.protocol import BoundedProtocol
 
-_MESSAGES = {HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's headers are too large."}
+_MESSAGES = {
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's headers are too large.",
+    HTTPStatus.REQUEST_TIMEOUT: "The request did not arrive in time.",
+}
 
 
 class EnvelopeProtocol(BoundedProtocol):
