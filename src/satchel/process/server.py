@@ -8,8 +8,8 @@ import socket
 import time
 from collections.abc import Generator
 from functools import partial
-from typing import cast
 from types import FrameType
+from typing import cast
 
 import structlog
 import uvicorn
