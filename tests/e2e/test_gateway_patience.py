@@ -85,4 +85,5 @@ def test_a_connection_that_brings_nothing_ends(running: Gateway) -> None:
 def test_an_announced_body_that_never_comes_ends_the_connection(running: Gateway) -> None:
     head = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
     with connected(running, head) as client:
-        rest(client)
+        # What comes before the end does not matter; without an end the reading itself would time out.
+        assert b"HTTP/1.1 200 " not in rest(client)

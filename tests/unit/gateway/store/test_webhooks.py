@@ -21,4 +21,5 @@ def test_an_address_that_every_delivery_would_be_refused_for_is_refused_at_once(
 
 def test_a_public_address_is_as_good_as_a_name(engine: sa.Engine) -> None:
     add_mailbox(engine, MAILBOX)
-    add_webhook(engine, "w", "https://8.8.8.8/", mailboxes=[MAILBOX], secret=None, allow_http=False)
+    row = add_webhook(engine, "w", "https://8.8.8.8/", mailboxes=[MAILBOX], secret=None, allow_http=False)
+    assert row.enabled
