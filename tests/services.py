@@ -15,3 +15,8 @@ def need(program: str, install: str) -> str:
     if os.environ.get("SATCHEL_REQUIRE_SERVICES") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+def need_curl() -> str:
+    """curl's path, as `need` has it."""
+    return need("curl", "install Debian's package curl")

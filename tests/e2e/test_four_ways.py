@@ -12,7 +12,7 @@ from satchel.testing.content import Generated
 from satchel.testing.mail import deliver, file_part, message
 from satchel.testing.stack import MAILBOX, Stack, free_port
 from tests.e2e.observe import attachments, digest, download_path, gateway_rows, stored_count, stored_files, until
-from tests.services import need
+from tests.services import need_curl
 
 SECRET = "the guide's own secret".replace(" ", "-")
 FILES = {"invoice.pdf": 300_000, "請求書.pdf": 70_001, "large, with a comma.pdf": 3_000_000}
@@ -55,7 +55,7 @@ def listens(port: int) -> bool:
 
 
 def test_all_four_get_the_same_bytes(stack: Stack, tmp_path: Path) -> None:
-    curl = need("curl", "install Debian's package curl")
+    curl = need_curl()
     parts = [
         file_part(name, "application/pdf", Generated(size, seed)) for seed, (name, size) in enumerate(FILES.items())
     ]

@@ -22,6 +22,7 @@ from satchel.testing.content import Generated, Given
 from satchel.testing.mail import SampleMessage, deliver, file_part, large_message, message
 from tests.e2e.gateway_process import Gateway, gateway
 from tests.e2e.observe import rows, until
+from tests.services import need_curl
 
 JAPANESE = "請求書 2026年1月.pdf"
 PDF = Given(b"%PDF-1.7\n" + bytes(range(256)) * 300)
@@ -67,6 +68,7 @@ def whole(content: Given | Generated) -> bytes:
 
 
 def test_curl_saves_files_under_their_names(running: Gateway, tmp_path: Path) -> None:
+    curl = need_curl()
     names = ("invoice.pdf", "with space.pdf", JAPANESE)
     message = message_id(running, mail(*names))
     for attachment in attachments(running, message):
@@ -74,7 +76,7 @@ def test_curl_saves_files_under_their_names(running: Gateway, tmp_path: Path) ->
         target.mkdir()
         url = download_url(running, message, attachment["id"])
         key = f"Authorization: Bearer {running.key}"
-        subprocess.run(["curl", "-fsSOJ", url, "-H", key], cwd=target, check=True, timeout=60)
+        subprocess.run([curl, "-fsSOJ", url, "-H", key], cwd=target, check=True, timeout=60)
         (saved,) = target.iterdir()
         assert saved.read_bytes() == whole(PDF)
         # curl knows `filename` only; for other than ASCII names that is the fallback.
@@ -82,13 +84,14 @@ def test_curl_saves_files_under_their_names(running: Gateway, tmp_path: Path) ->
 
 
 def test_curl_resumes(running: Gateway, tmp_path: Path) -> None:
+    curl = need_curl()
     message = message_id(running, mail("invoice.pdf"))
     (attachment,) = attachments(running, message)
     target = tmp_path / "invoice.pdf"
     target.write_bytes(whole(PDF)[:1000])
     url = download_url(running, message, attachment["id"])
     key = f"Authorization: Bearer {running.key}"
-    subprocess.run(["curl", "-fsS", "-C", "-", "-o", str(target), url, "-H", key], check=True, timeout=60)
+    subprocess.run([curl, "-fsS", "-C", "-", "-o", str(target), url, "-H", key], check=True, timeout=60)
     assert target.read_bytes() == whole(PDF)
 
 
