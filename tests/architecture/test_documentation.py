@@ -39,7 +39,8 @@ def test_every_route_is_documented() -> None:
 def test_every_dependency_says_why_it_is_there() -> None:
     page = (ROOT / "docs/dependencies.md").read_text("utf-8")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    for requirement in [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]:
+    extras = [name for extra in project["project"]["optional-dependencies"].values() for name in extra]
+    for requirement in [*project["project"]["dependencies"], *extras, *project["dependency-groups"]["dev"]]:
         name = re.split(r"[<>=\[ ]", requirement)[0]
         assert f"`{name}`" in page, f"docs/dependencies.md does not say why {name} is there"
 

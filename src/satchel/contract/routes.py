@@ -33,4 +33,10 @@ DOWNLOAD_ATTACHMENT = Route(
     scopes=frozenset({Scope.MESSAGES_CONTENT}),
 )
 
-ROUTES = (LIST_ATTACHMENTS, DOWNLOAD_ATTACHMENT)
+DOWNLOAD_ARCHIVE = Route(
+    path=f"{BASE_PATH}/messages/{{message_id}}/attachments/archive",
+    methods=("GET", "HEAD"),
+    scopes=frozenset({Scope.MESSAGES_CONTENT}),
+)
+
+ROUTES = (LIST_ATTACHMENTS, DOWNLOAD_ATTACHMENT, DOWNLOAD_ARCHIVE)

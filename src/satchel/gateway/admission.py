@@ -18,9 +18,10 @@ NOT_FOUND = "Message or attachment not found."
 
 @dataclass(slots=True)
 class Caller:
-    """Who calls, filled in as far as the checks came; the access log and the RateLimit headers read it."""
+    """Who calls, filled in as far as the checks came; the log, the metrics and the RateLimit headers read it."""
 
     key_id: str | None = None
+    account_id: str | None = None
     rate: RateLimitState | None = None
 
 
@@ -40,7 +41,7 @@ class Admission:
         key_hash = hash_key(bearer_key(authorization))
         record, message = await self._store.call(find_call, key_hash, message_id)
         record = judge_key(record, key_hash, self._clock())
-        caller.key_id = record.key_id
+        caller.key_id, caller.account_id = record.key_id, record.account_id
         admitted, caller.rate = await self._rate.admit(record.account_id, route.cost)
         if not admitted:
             raise rate_limited(caller.rate)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from satchel.process.logs import LogSettings
 from satchel.settings import SettingsBase, SettingsTable
@@ -64,6 +64,63 @@ class WebhookSettings(SettingsTable):
         return value
 
 
+class LimitSettings(SettingsTable):
+    """What clients may ask for at most, beside the accounts' rates."""
+
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://, rediss:// or unix:// URL of a Redis or Valkey in which all gateways count together. "
+        "Unset: each process counts in its own memory.",
+    )
+    failed_keys_per_minute: int = Field(
+        default=60,
+        ge=0,
+        le=10_000_000,
+        description="Calls without a valid key that an address may make in a minute before it is refused unheard; "
+        "0 is no limit.",
+    )
+    downloads_per_key: int = Field(
+        default=100, ge=1, le=1_000_000, description="Downloads and archives of one key that may run at once."
+    )
+    downloads: int = Field(
+        default=1000, ge=1, le=1_000_000, description="Downloads and archives of all keys that may run at once."
+    )
+    archives: int = Field(
+        default=16, ge=1, le=1000, description="Archives that may be made at once; each occupies a thread."
+    )
+
+
+class TlsSettings(SettingsTable):
+    """TLS in the server itself, for those without a proxy that does it. Both files, or neither."""
+
+    certificate_file: Path | None = Field(
+        default=None, description="PEM file with the certificate and its chain. Unset: plain HTTP."
+    )
+    key_file: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
+
+
+class MetricsSettings(SettingsTable):
+    """Prometheus metrics, on a listener of their own so that they are never public by accident."""
+
+    listen_host: str = Field(default="127.0.0.1", description="Address that /metrics listens on.")
+    listen_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="Port of /metrics; 0 lets the system choose one. Unset: no metrics."
+    )
+
+
+class TracingSettings(SettingsTable):
+    """OpenTelemetry traces; needs the extra `satchel[otel]`."""
+
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="URL that takes OTLP traces over HTTP, such as http://127.0.0.1:4318/v1/traces. Unset: no traces.",
+    )
+    sample_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Part of the traces begun here that is kept; a caller's decision stands."
+    )
+
+
 class GatewaySettings(SettingsBase):
     """All settings of the gateway."""
 
@@ -83,6 +140,11 @@ class GatewaySettings(SettingsBase):
     )
     source: Literal["folder"] = Field(default="folder", description="Where messages come from.")
     folder: FolderSettings = Field(default_factory=FolderSettings, description="The local mail folder.")
+    trusted_proxies: list[str] = Field(
+        default=[],
+        description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+    docs_page: bool = Field(default=True, description="Serve /docs and /openapi.json, which need no key.")
     rate_limit_per_minute: int = Field(
         default=100,
         ge=0,
@@ -105,5 +167,9 @@ class GatewaySettings(SettingsBase):
         le=86_400,
         description="How long a client may stop reading an answer before the connection is cut off.",
     )
+    limits: LimitSettings = Field(default_factory=LimitSettings, description="What clients may ask for at most.")
+    tls: TlsSettings = Field(default_factory=TlsSettings, description="TLS in the server itself.")
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="Prometheus metrics.")
+    tracing: TracingSettings = Field(default_factory=TracingSettings, description="OpenTelemetry traces.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Delivery of webhooks.")
     log: LogSettings = Field(default_factory=LogSettings, description="The log.")
