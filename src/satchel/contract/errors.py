@@ -1,7 +1,7 @@
 """The one shape of every failure, its reasons, and the exceptions that stand for it on both ends (contract section 4).
 
 ApiError
-├── BadRequest          400, 405, 406, 413, 415: the request itself is wrong
+├── BadRequest          400, 405, 406, 412, 413, 415, 416: the request itself is wrong
 ├── Unauthorized        401: the key is missing, malformed, unknown, expired or revoked
 ├── Forbidden           403: a scope is missing, or the attachment is an item or a reference
 ├── NotFound            404: unknown, or not allowed: the two look the same
@@ -26,6 +26,7 @@ class Reason(StrEnum):
     ATTACHMENT_TYPE_NOT_DOWNLOADABLE = "attachment_type_not_downloadable"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    PRECONDITION_FAILED = "precondition_failed"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_FAILED_KEYS = "too_many_failed_keys"

@@ -85,6 +85,13 @@ def unquote_etag(header: str | None) -> str | None:
     return match[2] if match and not match[1] else None
 
 
+def if_match(header: str | None, tag: str | None) -> bool:
+    """Whether the call may go on under `If-Match` (strong comparison, RFC 9110 section 13.1.1); if not, 412."""
+    if header is None or header.strip() == "*":
+        return True
+    return any(match[2] == tag and not match[1] for match in _ENTITY_TAG.finditer(header))
+
+
 def if_none_match(header: str | None, tag: str) -> bool:
     """Whether `If-None-Match` names the tag (weak comparison, RFC 9110 section 13.1.2): then the answer is 304."""
     if header is None:

@@ -5,6 +5,7 @@ import pytest
 from satchel.contract.ranges import (
     ByteRange,
     RangeNotSatisfiable,
+    if_match,
     if_none_match,
     if_range,
     parse_content_range,
@@ -95,3 +96,16 @@ def test_if_none_match_compares_weakly(header: str | None, expected: bool) -> No
 )
 def test_if_range_compares_strongly(header: str | None, expected: bool) -> None:
     assert if_range(header, "abc") is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [(None, True), ("*", True), ('"abc"', True), ('"x", "abc"', True), ('W/"abc"', False), ('"x"', False), ("", False)],
+)
+def test_if_match_compares_strongly(header: str | None, expected: bool) -> None:
+    assert if_match(header, "abc") is expected
+
+
+def test_if_match_of_what_has_no_validator() -> None:
+    assert if_match("*", None)
+    assert not if_match('"abc"', None)

@@ -10,15 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from satchel.contract.errors import BadRequest
+from satchel.contract.errors import BadRequest, Reason
 from satchel.contract.headers import content_disposition
-from satchel.contract.ranges import ByteRange, if_none_match, if_range, parse_range, quote_etag
+from satchel.contract.ranges import ByteRange, if_match, if_none_match, if_range, parse_range, quote_etag
 from satchel.gateway.api.boundary import StreamBroken
 from satchel.gateway.service import next_chunk
 from satchel.mail.source import AttachmentContent, SourceError
 
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _UNKNOWN_TYPE = "application/octet-stream"
+_CONDITIONS = ("if-match", "if-none-match")
 
 
 def safe_content_type(content_type: str) -> str:
@@ -43,14 +44,20 @@ class Plan:
 def plan_download(
     content: AttachmentContent, request_headers: dict[str, str | None], *, http_version: str = "1.1"
 ) -> Plan:
-    """What to answer for an open file, given `range`, `if-range` and `if-none-match` of the request.
+    """What to answer for an open file, given the request headers that `conditional_headers` reads.
 
-    Conditions in the order of RFC 9110 section 13.2.2. Ranges need a known size; a validator needs an ETag.
-    Raises RangeNotSatisfiable; ApiError 505 for a file of unknown size asked for by HTTP/1.0, which knows no chunks:
-    there the end of the connection would be the end of the file, and a broken one would look whole.
+    Conditions in the order of RFC 9110 section 13.2.2. Ranges need a known size; a validator needs an ETag. No date is
+    told (Last-Modified), so the conditions on dates are ignored, as sections 13.1.3 and 13.1.4 ask.
+    Raises RangeNotSatisfiable; ApiError 412 where If-Match names another version, and 505 for a file of unknown size
+    asked for by HTTP/1.0, which knows no chunks: there the end of the connection would be the end of the file, and a
+    broken one would look whole.
     """
     size, etag = content.size, content.etag
     headers = {"X-Content-Type-Options": "nosniff"}
+    if not if_match(request_headers.get("if-match"), etag):
+        raise BadRequest(
+            "The file is not the version that If-Match names.", status=412, reason=Reason.PRECONDITION_FAILED
+        )
     if etag is not None:
         headers["ETag"] = quote_etag(etag)
         if if_none_match(request_headers.get("if-none-match"), etag):
@@ -165,6 +172,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def conditional_headers(request: Request) -> dict[str, str | None]:
-    """The request headers that `plan_download` reads. Ranges are for GET alone (RFC 9110 section 14.2)."""
-    names = ("if-none-match",) if request.method == "HEAD" else ("range", "if-range", "if-none-match")
-    return {name: request.headers.get(name) for name in names}
+    """The request headers that `plan_download` reads; lines of one name are one list (RFC 9110 section 5.3), so that
+    ranges on two lines are several. Ranges are for GET alone (section 14.2)."""
+    names = _CONDITIONS if request.method == "HEAD" else (*_CONDITIONS, "range", "if-range")
+    return {name: ", ".join(request.headers.getlist(name)) or None for name in names}

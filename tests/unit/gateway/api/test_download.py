@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from structlog.testing import capture_logs
 
 from satchel.contract.routes import DOWNLOAD_ATTACHMENT
-from satchel.gateway.api.download import safe_content_type
+from satchel.gateway.api.download import conditional_headers, plan_download, safe_content_type
 from satchel.mail.source import SourceUnavailable
 from tests.unit.gateway.conftest import MakeApp, MakeKey
 from tests.unit.gateway.fakes import Answer, MemoryContent, MemorySource, attachment, call
@@ -108,6 +109,41 @@ async def test_if_none_match(content: MemoryContent, download: Download, conditi
     assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", '"v1"')
     assert "content-length" not in answer.headers
     assert content.closed == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("condition", "status"), [('"v1"', 200), ("*", 200), ('"v2"', 412), ('W/"v1"', 412)])
+async def test_if_match(content: MemoryContent, download: Download, condition: str, status: int, method: str) -> None:
+    answer = await download({"if-match": condition, "if-none-match": '"v9"'}, method=method)
+    assert answer.status == status
+    assert content.closed == 1
+
+
+async def test_a_failed_if_match_comes_before_all_other_conditions(download: Download) -> None:
+    answer = await download({"if-match": '"v2"', "if-none-match": '"v1"', "range": "bytes=100-"})
+    assert answer.status == 412
+    assert b'"reason":"precondition_failed"' in answer.body
+
+
+async def test_conditions_on_dates_are_ignored_since_no_date_is_told(download: Download) -> None:
+    date = "Thu, 01 Jan 1970 00:00:00 GMT"
+    answer = await download({"if-modified-since": date, "if-unmodified-since": date})
+    assert (answer.status, "last-modified" in answer.headers) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([("if-none-match", '"v9"'), ("if-none-match", '"v1"')], 304),
+        ([("range", "bytes=0-1"), ("range", "bytes=5-6")], 200),
+        ([("range", "bytes=0-1")], 206),
+    ],
+)
+def test_lines_of_one_name_are_one_list(lines: list[tuple[str, str]], status: int) -> None:
+    headers = [(name.encode(), value.encode()) for name, value in lines]
+    request = Request({"type": "http", "method": "GET", "headers": headers})
+    content = MemoryContent(attachment("a1", DATA), [], len(DATA))
+    assert plan_download(content, conditional_headers(request)).status == status
 
 
 @pytest.mark.parametrize("pieces", [[], [b""]])
