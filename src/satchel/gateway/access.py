@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,6 +82,13 @@ def judge_key(record: KeyRecord | None, key_hash: str, now: datetime) -> KeyReco
         raise _invalid()
     if record.expires_at is not None and record.expires_at <= now:
         raise Unauthorized("The API key has expired. Ask for a new one.", reason=Reason.KEY_EXPIRED)
+    return record
+
+
+def judge_account(record: KeyRecord, accounts: Container[str]) -> KeyRecord:
+    """The record of a key whose account is among those that are served; raises Unauthorized, as for an unknown key."""
+    if record.account_id not in accounts:
+        raise _invalid()
     return record
 
 

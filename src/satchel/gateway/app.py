@@ -19,6 +19,7 @@ from satchel.gateway.limits import AccountRate
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.gateway.store.database import Store, is_reachable, open_database
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
@@ -52,7 +53,7 @@ async def serve(settings: GatewaySettings) -> None:
 
             application = build_application(
                 Admission(store, AccountRate(settings.rate_limit_per_minute)),
-                AttachmentService(source),
+                AttachmentService({DEFAULT_ACCOUNT_ID: source}),
                 ready,
                 public_url=settings.public_url,
             )

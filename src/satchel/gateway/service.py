@@ -1,17 +1,16 @@
 """Attachments of messages that the caller may see; here a mail source's errors become the API's, and nowhere else."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from satchel.contract.attachments import Attachment
 from satchel.contract.errors import ApiError, Forbidden, NotFound, Reason, UpstreamTrouble, error_class
-from satchel.gateway.admission import NOT_FOUND
+from satchel.gateway.admission import NOT_FOUND, AccountMessage
 from satchel.mail.source import (
     AttachmentContent,
     AttachmentNotFound,
     BrokenMessage,
     MailSource,
     MessageNotFound,
-    MessageRef,
     NotDownloadable,
     SourceError,
     SourceUnavailable,
@@ -23,22 +22,23 @@ _FORWARDED = frozenset({401, 403, 429})
 
 
 class AttachmentService:
-    """Lists and opens attachments. Whether the caller may is decided before."""
+    """Lists and opens attachments, each at the source of its account. Whether the caller may is decided before."""
 
-    def __init__(self, source: MailSource) -> None:
-        self._source = source
+    def __init__(self, sources: Mapping[str, MailSource]) -> None:
+        """`sources` by account id: one for each account that is served."""
+        self._sources = sources
 
-    async def list(self, message: MessageRef) -> Sequence[Attachment]:
+    async def list(self, message: AccountMessage) -> Sequence[Attachment]:
         """All attachments of a message. Raises ApiError."""
         try:
-            return await self._source.list(message)
+            return await self._sources[message.account_id].list(message.ref)
         except SourceError as error:
             raise api_error(error) from error
 
-    async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
+    async def open(self, message: AccountMessage, attachment_id: str) -> AttachmentContent:
         """A `fileAttachment`, open; the caller closes it. Raises ApiError."""
         try:
-            return await self._source.open(message, attachment_id)
+            return await self._sources[message.account_id].open(message.ref, attachment_id)
         except SourceError as error:
             raise api_error(error) from error
 

@@ -17,6 +17,7 @@ from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, ref, summary
 
 MakeKey = Callable[..., str]
@@ -74,6 +75,6 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
             return {"store": True, "intake": ready}
 
         admission = Admission(store, AccountRate(limit))
-        return build_application(admission, AttachmentService(source), checks, public_url=public_url)
+        return build_application(admission, AttachmentService({DEFAULT_ACCOUNT_ID: source}), checks, public_url=public_url)
 
     return make

@@ -14,12 +14,11 @@ from satchel.contract.attachments import AttachmentList
 from satchel.contract.errors import ApiError, BadRequest
 from satchel.contract.ranges import RangeNotSatisfiable
 from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
-from satchel.gateway.admission import Admission
+from satchel.gateway.admission import AccountMessage, Admission
 from satchel.gateway.api.boundary import Boundary
 from satchel.gateway.api.download import DownloadResponse, conditional_headers, plan_download
 from satchel.gateway.api.failures import answer_failure, from_http, header
 from satchel.gateway.service import AttachmentService
-from satchel.mail.source import MessageRef
 
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 
@@ -44,7 +43,7 @@ def build_application(
 
 
 def _add_attachments(application: FastAPI, admission: Admission, service: AttachmentService) -> None:
-    async def admitted(request: Request, route: Route, message_id: str) -> MessageRef:
+    async def admitted(request: Request, route: Route, message_id: str) -> AccountMessage:
         authorization = header(request.scope, b"authorization")
         return await admission.admit(authorization, route, message_id, request.scope["state"]["caller"])
 

@@ -102,8 +102,11 @@ async def answer_failure(
     public_url: str | None,
     extra_headers: dict[str, str] | None = None,
 ) -> None:
-    """Send the envelope of a failure, as a whole answer."""
-    request_id: str | None = scope["state"].get("request_id")
+    """Send the envelope of a failure, as a whole answer, and leave its reason with the caller for the audit trail."""
+    state = scope["state"]
+    request_id: str | None = state.get("request_id")
+    if (caller := state.get("caller")) is not None:
+        caller.refusal = error.reason
     body = encode_error(error, await origin_of(scope, receive, public_url), request_id)
     headers = [*failure_headers(error, extra_headers), (b"content-length", str(len(body)).encode())]
     start: Message = {"type": "http.response.start", "status": error.status, "headers": headers}
