@@ -1,15 +1,14 @@
-"""An open attachment of a mail folder: decodes in threads, at most a MiB or so ahead of its reader."""
+"""An open attachment of a mail folder: decodes in threads, at most a MiB or so ahead of its reader, less with many."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from satchel.contract.attachments import Attachment
 from satchel.mail.folder.message import OpenMessage
+from satchel.mail.folder.sharing import OpenStreams
 from satchel.mail.folder.threads import Threads, drop
 from satchel.mail.mime import FoundAttachment, SizeIndex, decode
 from satchel.mail.source import SourceUnavailable
-
-_AHEAD_BYTES = 1024 * 1024
 
 
 class FolderContent:
@@ -23,6 +22,7 @@ class FolderContent:
         attachment: Attachment,
         etag: str,
         threads: Threads,
+        streams: OpenStreams,
     ) -> None:
         self._message = message
         self._found = found
@@ -30,6 +30,7 @@ class FolderContent:
         self._attachment = attachment
         self._etag = etag
         self._threads = threads
+        self._streams = streams
 
     @property
     def attachment(self) -> Attachment:
@@ -48,20 +49,25 @@ class FolderContent:
         left = end - start
         if left <= 0:
             return
-        take = self._taker(start, end)
-        ahead: asyncio.Future[list[bytes]] | None = self._threads.submit(take)
-        try:
-            while ahead is not None:
-                pieces = await ahead
-                left -= sum(map(len, pieces))
-                if left < 0 or not pieces:
-                    raise SourceUnavailable("The attachment turned out to have another length than when it was opened.")
-                ahead = self._threads.submit(take) if left else None
-                for piece in pieces:
-                    yield piece
-        finally:
-            if ahead is not None:
-                drop(ahead)
+        with self._streams.one_more():
+            take = self._taker(start, end)
+            ahead: asyncio.Future[list[bytes]] | None = self._threads.submit(take)
+            try:
+                while ahead is not None:
+                    pieces = await ahead
+                    left -= sum(map(len, pieces))
+                    if left < 0 or not pieces:
+                        raise SourceUnavailable(
+                            "The attachment turned out to have another length than when it was opened."
+                        )
+                    ahead = self._threads.submit(take) if left else None
+                    # From the end, so that nothing is held here that has been given away.
+                    pieces.reverse()
+                    while pieces:
+                        yield pieces.pop()
+            finally:
+                if ahead is not None:
+                    drop(ahead)
 
     async def aclose(self) -> None:
         """Closes the file, or leaves that to the thread that reads from it just now."""
@@ -73,19 +79,20 @@ class FolderContent:
     def _taker(self, start: int, end: int) -> Callable[[], list[bytes]]:
         """A function that returns the next pieces and has checked them against a change; none at the end.
 
-        The first time it is one piece, for a reader that waits; then several, because each hand-over to a thread
-        costs about as much as decoding half a piece.
+        The first time it is one piece, for a reader that waits; then as many as the stream's share allows, because each
+        hand-over to a thread costs about as much as decoding half a piece.
         """
         decoded: Iterator[bytes] | None = None
+        share_bytes = self._streams.share_bytes
 
         def take() -> list[bytes]:
             nonlocal decoded
             try:
                 with self._message.file.reading() as fd:
                     if decoded is None:
-                        decoded, wanted_bytes = decode(fd, self._found, self._sizes, start, end), 1
+                        decoded, wanted_bytes = decode(fd, self._found, self._sizes, start, end, share_bytes), 1
                     else:
-                        wanted_bytes = _AHEAD_BYTES
+                        wanted_bytes = share_bytes()
                     pieces = _up_to(decoded, wanted_bytes)
                     self._message.check(fd)
             except OSError as error:
@@ -96,9 +103,11 @@ class FolderContent:
 
 
 def _up_to(decoded: Iterator[bytes], wanted_bytes: int) -> list[bytes]:
-    """As many pieces as it takes to have so many bytes."""
+    """One piece, and further ones as long as another of the same length is wanted too."""
     pieces: list[bytes] = []
-    while wanted_bytes > 0 and (piece := next(decoded, None)) is not None:
+    last_bytes = 0
+    while wanted_bytes > 0 and wanted_bytes >= last_bytes and (piece := next(decoded, None)) is not None:
         pieces.append(piece)
-        wanted_bytes -= len(piece)
+        last_bytes = len(piece)
+        wanted_bytes -= last_bytes
     return [piece for piece in pieces if piece]

@@ -29,6 +29,7 @@ from satchel.mail.folder.mbox import Mbox
 from satchel.mail.folder.message import OpenMessage
 from satchel.mail.folder.notices import Changes, watch_folders
 from satchel.mail.folder.readings import Readings, TakesLong, UnderWay
+from satchel.mail.folder.sharing import OpenStreams
 from satchel.mail.folder.threads import Threads
 from satchel.mail.mime import Bounds, FoundAttachment, MessageTooComplex
 from satchel.mail.mime.envelope import Envelope, read_envelope
@@ -85,6 +86,7 @@ class FolderSource:
         self._short = _Lane(self._threads, _SHORT_BYTES)
         self._long = _Lane(Threads(_LONG_THREADS), None)
         self._readings = Readings()
+        self._streams = OpenStreams()
         self._changes = changes
         self._timing = Timing(settle_seconds, rescan_seconds, batch_size, now, time.monotonic)
         self._layouts: dict[Layout, LayoutReader] = {
@@ -228,7 +230,7 @@ class FolderSource:
         sizes = reading.size(found, fd, lane.max_bytes)
         attachment = _attachment(ref, found, sizes.total, _modified(structure.header, opened))
         etag = entity_tag(found.fingerprint, b"%d %d" % (found.stop - found.start, sizes.total), opened.witness)
-        return FolderContent(opened, found, sizes, attachment, etag, self._threads)
+        return FolderContent(opened, found, sizes, attachment, etag, self._threads, self._streams)
 
 
 def _attachment(ref: MessageRef, found: FoundAttachment, size: int, modified: datetime) -> Attachment:

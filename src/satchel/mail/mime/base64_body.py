@@ -8,7 +8,7 @@ rounded down.
 
 import binascii
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pybase64
 
@@ -34,7 +34,7 @@ def measure(fd: int, start: int, stop: int) -> SizeIndex:
     marks: list[tuple[int, int]] = []
     offset = start
     while offset < stop:
-        data = _read_lines(fd, offset, stop)
+        data = _read_lines(fd, offset, stop, WINDOW_BYTES)
         if not marks or offset - marks[-1][0] >= MARK_BYTES:
             marks.append((offset, characters))
         padding = data.find(b"=")
@@ -47,8 +47,17 @@ def measure(fd: int, start: int, stop: int) -> SizeIndex:
     return SizeIndex(characters * 3 // 4, tuple(marks), stop)
 
 
-def decode(fd: int, index: SizeIndex, start: int, stop: int) -> Iterator[bytes]:
-    """The decoded bytes `start` to `stop`, which must lie within `index.total`, in pieces of at most 192 KiB."""
+def _widest() -> int:
+    return WINDOW_BYTES
+
+
+def decode(
+    fd: int, index: SizeIndex, start: int, stop: int, window_bytes: Callable[[], int] = _widest
+) -> Iterator[bytes]:
+    """The decoded bytes `start` to `stop`, which must lie within `index.total`, in pieces of at most 192 KiB.
+
+    `window_bytes` says before each reading how much of the encoded body to read at the most.
+    """
     offset, counted = index.mark_before(start // 3 * 4)
     # A mark may lie within a group of four; the rest of that group is behind `start` only if `start` is in it.
     skip = -counted % 4
@@ -57,7 +66,7 @@ def decode(fd: int, index: SizeIndex, start: int, stop: int) -> Iterator[bytes]:
         offset, counted = index.mark_before(counted - 1)
         skip = -counted % 4
         position = (counted + skip) // 4 * 3
-    for piece in _pieces(fd, offset, index.stop, skip):
+    for piece in _pieces(fd, offset, index.stop, skip, window_bytes):
         begin = max(start - position, 0)
         wanted = piece[begin : stop - position] if begin or position + len(piece) > stop else piece
         position += len(piece)
@@ -68,11 +77,11 @@ def decode(fd: int, index: SizeIndex, start: int, stop: int) -> Iterator[bytes]:
     raise ContentChanged("the attachment has fewer bytes than when it was measured; list the message again")
 
 
-def _pieces(fd: int, offset: int, stop: int, skip: int) -> Iterator[bytes]:
+def _pieces(fd: int, offset: int, stop: int, skip: int, window_bytes: Callable[[], int]) -> Iterator[bytes]:
     """What the body from `offset` decodes to, without its first `skip` characters, piece by piece."""
     carry = b""
     while offset < stop:
-        data = _read_lines(fd, offset, stop)
+        data = _read_lines(fd, offset, stop, window_bytes())
         offset += len(data)
         plain = None if skip or carry else _decode_plain(data)
         if plain is not None:
@@ -97,9 +106,9 @@ def _decode_plain(data: bytes) -> bytes | None:
         return None
 
 
-def _read_lines(fd: int, offset: int, stop: int) -> bytes:
+def _read_lines(fd: int, offset: int, stop: int, window_bytes: int) -> bytes:
     """A window of the body, cut behind its last line end, so that the next one begins with a line and so a group."""
-    data = _read(fd, offset, min(WINDOW_BYTES, stop - offset))
+    data = _read(fd, offset, min(WINDOW_BYTES, window_bytes, stop - offset))
     if offset + len(data) < stop:
         cut = data.rfind(b"\n") + 1
         return data[:cut] if cut else data

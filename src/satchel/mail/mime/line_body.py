@@ -12,7 +12,8 @@ from satchel.mail.mime.found import Encoding
 from satchel.mail.mime.size_index import ContentChanged, SizeIndex
 from satchel.mail.mime.window import pread_all
 
-_QP_BLOCK_BYTES = 256 * 1024
+# What a stream holds at least, since blocks must be cut at the same places every time.
+_QP_BLOCK_BYTES = 64 * 1024
 # A uuencoded line of two bytes can stand for 45: small blocks keep the decoded pieces below 1 MiB.
 _UU_BLOCK_BYTES = 32 * 1024
 

@@ -1,4 +1,5 @@
 import base64
+import itertools
 import os
 
 import pytest
@@ -66,3 +67,16 @@ def test_a_file_that_shrinks_is_noticed() -> None:
         for changed in (shorter, emptied):
             with pytest.raises(ContentChanged):
                 list(decode(changed, found, index))
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b""])
+def test_the_window_may_change_from_one_reading_to_the_next(line_end: bytes) -> None:
+    original = os.urandom(100_000)
+    body = base64.encodebytes(original).replace(b"\n", line_end)
+    found = whole_file(Encoding.BASE64, len(body))
+    windows = itertools.cycle([1000, 7, 20_000, 1])
+    with opened(body) as fd:
+        index = measure(fd, found)
+        pieces = list(decode(fd, found, index, 5, None, lambda: next(windows)))
+    assert b"".join(pieces) == original[5:]
+    assert len(pieces) > 8
