@@ -8,7 +8,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -21,6 +21,8 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 CONFIG_FILE = "satchel.toml"
+# Stands in a path of keys for the name that a table is given by whoever writes it.
+ANY_NAME = "<name>"
 TABLES = ("gateway", "collector")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -144,29 +146,51 @@ def _refuse_unknown_variables(cls: type[SettingsBase]) -> None:
     for variable, keys in _variables(cls):
         without_file = [*keys[:-1], keys[-1].removesuffix("_file")]
         if _field(cls, keys) is None and _field(cls, without_file) is None:
-            known = [".".join(path) for path, _ in fields(cls)]
             raise SettingsError(
-                f"environment variable {variable}: no such setting.{_did_you_mean('.'.join(keys), known)}"
+                f"environment variable {variable}: no such setting.{_did_you_mean('.'.join(keys), _known(cls, keys))}"
             )
 
 
 def fields(model: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], FieldInfo]]:
-    """Every setting of a table with its path, tables inside tables opened, in the order of declaration."""
+    """Every setting of a table with its path, tables inside tables opened, in the order of declaration.
+
+    A table of named tables stands there once, its name as `<name>`.
+    """
     found: list[tuple[tuple[str, ...], FieldInfo]] = []
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner, named = field.annotation, _named_tables(field)
+        if named is not None:
+            found += fields(named, (*above, name, ANY_NAME))
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
             found += fields(inner, (*above, name))
         else:
             found.append(((*above, name), field))
     return found
 
 
+def _named_tables(field: FieldInfo) -> type[BaseModel] | None:
+    """What the tables inside are, where a setting is a dictionary of tables by names."""
+    if get_origin(field.annotation) is not dict:
+        return None
+    inner = get_args(field.annotation)[1]
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+
+
+def _named(path: tuple[str, ...], keys: list[str]) -> list[str]:
+    """A path of settings with the names that the keys give to its tables."""
+    return [keys[at] if part == ANY_NAME and at < len(keys) else part for at, part in enumerate(path)]
+
+
+def _known(cls: type[BaseModel], keys: list[str]) -> list[str]:
+    """Every setting by its dotted name, as whoever wrote these keys would write it."""
+    return [".".join(_named(path, keys if keys[:1] == [path[0]] else [])) for path, _ in fields(cls)]
+
+
 def _field(cls: type[BaseModel], keys: list[str]) -> FieldInfo | None:
     """The setting at a path of keys, or the table or list that holds it."""
     for count in range(len(keys), 0, -1):
         for path, field in fields(cls):
-            if list(path) == keys[:count] and (count == len(keys) or field.annotation is not str):
+            if _named(path, keys) == keys[:count] and (count == len(keys) or field.annotation is not str):
                 return field
     return None
 
@@ -179,6 +203,10 @@ def _anchored(model: Model, folder: Path) -> Model:
             changes[name] = folder / value.expanduser()
         elif isinstance(value, BaseModel):
             changes[name] = _anchored(value, folder)
+        elif isinstance(value, dict):
+            changes[name] = {
+                key: _anchored(inner, folder) if isinstance(inner, BaseModel) else inner for key, inner in value.items()
+            }
     return model.model_copy(update=changes)
 
 
@@ -187,15 +215,15 @@ def _explain(cls: type[SettingsBase], path: Path | None, error: ValidationError)
 
 
 def _explain_one(cls: type[SettingsBase], path: Path | None, detail: dict[str, Any]) -> str:
-    keys = [str(key) for key in detail["loc"]]
+    # A name that is refused comes with a mark behind it.
+    keys = [str(key) for key in detail["loc"] if key != "[key]"]
     variable = environment_prefix(cls) + "__".join(keys).upper()
     in_environment = variable in os.environ or f"{variable}_FILE" in os.environ
     where = f"environment variable {variable}" if in_environment else f"{path or CONFIG_FILE}: [{cls.table}]"
     name = ".".join(keys)
     field = _field(cls, keys)
     if detail["type"] == "extra_forbidden":
-        known = [".".join(known_path) for known_path, _ in fields(cls)]
-        return f"{where} {name}: no such setting.{_did_you_mean(name, known)}"
+        return f"{where} {name}: no such setting.{_did_you_mean(name, _known(cls, keys))}"
     if detail["type"] == "missing":
         return f"{where} {name}: is needed and not set. {_description(field)}".rstrip()
     secret = field is not None and "Secret" in str(field.annotation)

@@ -13,6 +13,11 @@ class Folder(SettingsTable):
     path: Path = Field(Path("mail"), description="Where the mailboxes are.")
 
 
+class Branch(SettingsTable):
+    size: int = Field(1, ge=1, description="How large it is.")
+    folder: Folder = Folder()
+
+
 class Example(SettingsBase):
     table: ClassVar[str] = "gateway"
 
@@ -21,6 +26,7 @@ class Example(SettingsBase):
     names: list[str] = Field([], description="Some names.")
     cert_file: Path | None = Field(None, description="A certificate.")
     folder: Folder = Folder()
+    branches: dict[str, Branch] = Field({}, description="Tables by names.")
 
 
 @pytest.fixture
@@ -58,6 +64,14 @@ def test_the_environment_stands_over_the_file(config: Path, monkeypatch: pytest.
     assert (settings.port, settings.folder.path, settings.names) == (9, Path("/elsewhere"), ["a", "b"])
 
 
+def test_tables_by_names(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SATCHEL_GATEWAY__BRANCHES__B__FOLDER__PATH", "post-b")
+    monkeypatch.setenv("SATCHEL_GATEWAY__BRANCHES__A-1__SIZE", "7")
+    settings = load(config, "[gateway.branches.a-1]\nsize = 5\nfolder.path = 'post-a'\n")
+    found = {name: (branch.size, branch.folder.path) for name, branch in settings.branches.items()}
+    assert found == {"a-1": (7, tmp_path / "post-a"), "b": (1, tmp_path / "post-b")}
+
+
 def test_the_other_program_has_its_own_table(config: Path) -> None:
     assert load(config, "[collector]\nanything = 1\n").port == 8025
 
@@ -82,9 +96,12 @@ def test_a_setting_that_is_itself_a_file_is_not_read(config: Path, monkeypatch: 
         ("[gateway]\nport = 70000", "[gateway] port: found 70000; input should be less than or equal to 65535"),
         ("[gateway]\nport = 'x'", "[gateway] port: found 'x'; input should be a valid integer"),
         ("[gateway]\nprot = 1", "[gateway] prot: no such setting. Did you mean 'port'?"),
-        ("[gateway]\nzzzz = 1", "Known are: port, secret, names, cert_file, folder.path."),
+        ("[gateway]\nzzzz = 1", "Known are: port, secret, names, cert_file, folder.path, branches.<name>.size, b"),
         ("[gateway.folder]\npaht = 'x'", "[gateway] folder.paht: no such setting. Did you mean 'folder.path'?"),
         ("[gateway]\nfolder = 1", "[gateway] folder: found 1"),
+        ("[gateway.branches.a]\nsize = 0", "[gateway] branches.a.size: found 0; input should be greater"),
+        ("[gateway.branches.a]\nsiez = 1", "branches.a.siez: no such setting. Did you mean 'branches.a.size'?"),
+        ("[gateway.branches]\na = 1", "[gateway] branches.a: found 1"),
         ("[gatewya]\nport = 1", "unknown table or setting 'gatewya'. Did you mean 'gateway'?"),
         ("port = 1", "unknown table or setting 'port'"),
         ("gateway = 1", "'gateway' must be a table"),
@@ -118,6 +135,8 @@ def test_a_missing_file_names_init(tmp_path: Path) -> None:
     [
         ("SATCHEL_GATEWAY__PORT", "x", "environment variable SATCHEL_GATEWAY__PORT port: found 'x'"),
         ("SATCHEL_GATEWAY__PROT", "1", "environment variable SATCHEL_GATEWAY__PROT: no such setting. Did you mean"),
+        ("SATCHEL_GATEWAY__BRANCHES__A__SIEZ", "1", "no such setting. Did you mean 'branches.a.size'?"),
+        ("SATCHEL_GATEWAY__BRANCHES__A__SIZE", "x", "SATCHEL_GATEWAY__BRANCHES__A__SIZE branches.a.size: found 'x'"),
         ("SATCHEL_GATEWAY__SECRET_FILE", "/no/such", "SATCHEL_GATEWAY__SECRET_FILE: the file it names cannot be read"),
         ("SATCHEL_GATEWAY__NAMES", "not json", "environment variable of [gateway]"),
     ],

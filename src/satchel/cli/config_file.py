@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from satchel.collector.settings import CollectorSettings
 from satchel.gateway.settings import GatewaySettings
-from satchel.settings import SettingsBase, environment_prefix, fields
+from satchel.settings import ANY_NAME, SettingsBase, environment_prefix, fields
 
 _HEAD = """\
 # The settings of Satchel. Every line that is commented out shows the default.
@@ -20,6 +20,9 @@ _HEAD = """\
 # in _FILE names a file to read the value from, for secrets: SATCHEL_COLLECTOR__WEBHOOK_SECRET_FILE=/run/secrets/hook.
 # Relative paths start at the folder of this file.
 """
+_EXAMPLE_NAME = "acme"
+# Where the default of a table without a name would not do for one that has a name.
+_EXAMPLE_VALUES: dict[tuple[str, ...], str] = {("folder", "path"): "mail-acme"}
 
 
 def default_config() -> str:
@@ -30,12 +33,31 @@ def default_config() -> str:
 def _table(settings: type[SettingsBase]) -> str:
     lines: list[str] = []
     above: tuple[str, ...] | None = None
+    settings_of_names: dict[tuple[str, ...], list[str]] = {}
     for path, field in _tables_last(settings):
+        if ANY_NAME in path:
+            at = path.index(ANY_NAME)
+            settings_of_names.setdefault(path[:at], []).append(_example_line(path[at + 1 :], field))
+            continue
         if path[:-1] != above:
             above = path[:-1]
             lines += ["", f"[{'.'.join((settings.table, *above))}]"]
         lines += _setting(path[-1], field)
+    for path, example in settings_of_names.items():
+        lines += ["", *_comment(settings.model_fields[path[-1]].description or ""), *_example_head(settings, path)]
+        lines += example
     return "\n".join(lines) + "\n"
+
+
+def _example_head(settings: type[SettingsBase], path: tuple[str, ...]) -> Iterator[str]:
+    """A table whose name is up to the writer is shown by an example, commented out as a whole."""
+    yield "# As many as you need, each under a name of your choice, such as:"
+    yield f"# [{'.'.join((settings.table, *path, _EXAMPLE_NAME))}]"
+
+
+def _example_line(path: tuple[str, ...], field: FieldInfo) -> str:
+    value = _EXAMPLE_VALUES.get(path, field.get_default(call_default_factory=True, validated_data={}))
+    return f"#   {'.'.join(path)} = {toml_value(value)}"
 
 
 def _tables_last(settings: type[SettingsBase]) -> list[tuple[tuple[str, ...], FieldInfo]]:
@@ -44,12 +66,16 @@ def _tables_last(settings: type[SettingsBase]) -> list[tuple[tuple[str, ...], Fi
 
 
 def _setting(name: str, field: FieldInfo) -> Iterator[str]:
-    yield from textwrap.wrap(field.description or "", 116, initial_indent="# ", subsequent_indent="# ")
+    yield from _comment(field.description or "")
     default = field.get_default(call_default_factory=True, validated_data={})
     if field.is_required() or default is None:
         yield f"# {name} ="
     else:
         yield f"# {name} = {toml_value(default)}"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 116, initial_indent="# ", subsequent_indent="# ")
 
 
 def toml_value(value: Any) -> str:

@@ -1,12 +1,17 @@
 """The `[gateway]` table of satchel.toml: every setting of the gateway, its unit, its bounds and its default."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from satchel.process.logs import LogSettings
-from satchel.settings import SettingsBase, SettingsTable
+from satchel.settings import SettingsBase, SettingsError, SettingsTable
+
+DEFAULT_ACCOUNT = "default"
+_ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class FolderSettings(SettingsTable):
@@ -28,6 +33,33 @@ class FolderSettings(SettingsTable):
         le=86_400,
         description="How often the whole folder is read again, for changes that the file system did not report.",
     )
+
+
+Source = Annotated[Literal["folder"], Field(description="Where messages come from.")]
+Folder = Annotated[FolderSettings, Field(description="The local mail folder.")]
+RateLimit = Annotated[
+    int,
+    Field(ge=0, le=10_000_000, description="Calls per minute of an account, over all its keys; 0 is no limit."),
+]
+
+
+class AccountSettings(SettingsTable):
+    """What an account has of its own: where its mail is and how much it may ask for."""
+
+    source: Source = "folder"
+    folder: Folder = Field(default_factory=FolderSettings)
+    rate_limit_per_minute: RateLimit = 100
+
+
+def _account_name(name: str) -> str:
+    if name == DEFAULT_ACCOUNT:
+        raise ValueError("this account has its settings in [gateway] itself")
+    if _ACCOUNT_NAME.fullmatch(name) is None:
+        raise ValueError("an account's name is at most 63 small letters, digits and hyphens, no hyphen first")
+    return name
+
+
+AccountName = Annotated[str, AfterValidator(_account_name)]
 
 
 class WebhookSettings(SettingsTable):
@@ -138,19 +170,14 @@ class GatewaySettings(SettingsBase):
     data_dir: Path = Field(
         default=Path("data/gateway"), description="Folder of the gateway's databases; made if missing."
     )
-    source: Literal["folder"] = Field(default="folder", description="Where messages come from.")
-    folder: FolderSettings = Field(default_factory=FolderSettings, description="The local mail folder.")
+    source: Source = "folder"
+    folder: Folder = Field(default_factory=FolderSettings)
     trusted_proxies: list[str] = Field(
         default=[],
         description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
     )
     docs_page: bool = Field(default=True, description="Serve /docs and /openapi.json, which need no key.")
-    rate_limit_per_minute: int = Field(
-        default=100,
-        ge=0,
-        le=10_000_000,
-        description="Calls per minute of an account, over all its keys; 0 is no limit.",
-    )
+    rate_limit_per_minute: RateLimit = 100
     store_threads: int = Field(default=4, ge=1, le=64, description="Threads for the short calls of the database.")
     shutdown_grace_seconds: int = Field(
         default=30,
@@ -173,3 +200,36 @@ class GatewaySettings(SettingsBase):
     tracing: TracingSettings = Field(default_factory=TracingSettings, description="OpenTelemetry traces.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Delivery of webhooks.")
     log: LogSettings = Field(default_factory=LogSettings, description="The log.")
+    audit_days: int = Field(
+        default=365, ge=1, le=36_500, description="Days that the audit trail is kept; what is older is removed."
+    )
+    accounts: dict[AccountName, AccountSettings] = Field(
+        default={}, description="Accounts beside the default one, whose settings stand in [gateway] itself."
+    )
+
+    @classmethod
+    def load(cls, config_file: Path | None = None) -> Self:
+        """As `SettingsBase.load`; two accounts that read one folder are refused too. Raises SettingsError."""
+        settings = super().load(config_file)
+        _refuse_shared_folders(settings.by_account())
+        return settings
+
+    def by_account(self) -> dict[str, AccountSettings]:
+        """The settings of every account by its name, the default one first."""
+        default = AccountSettings(
+            source=self.source, folder=self.folder, rate_limit_per_minute=self.rate_limit_per_minute
+        )
+        return {DEFAULT_ACCOUNT: default, **self.accounts}
+
+
+def _refuse_shared_folders(accounts: Mapping[str, AccountSettings]) -> None:
+    """Mail in a folder of two accounts would be both's to see: nobody means that."""
+    taken: dict[Path, str] = {}
+    for name, account in accounts.items():
+        path = account.folder.path.resolve()
+        if path in taken:
+            raise SettingsError(
+                f"[gateway.accounts.{name}] folder.path: account {taken[path]!r} reads {account.folder.path} already. "
+                "Give each account a folder of its own."
+            )
+        taken[path] = name

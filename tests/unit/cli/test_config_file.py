@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from satchel.cli.config_file import default_config, toml_value
 from satchel.cli.main import app
 from satchel.collector.settings import CollectorSettings
-from satchel.gateway.settings import GatewaySettings
-from satchel.settings import SettingsBase, fields
+from satchel.gateway.settings import AccountSettings, FolderSettings, GatewaySettings
+from satchel.settings import ANY_NAME, SettingsBase, fields
 
 PROGRAMS = (GatewaySettings, CollectorSettings)
 
@@ -35,7 +35,17 @@ def test_every_setting_is_in_it_with_a_description(settings: type[SettingsBase])
     text = default_config()
     for path, field in fields(settings):
         assert field.description, path
-        assert f"# {path[-1]} =" in text, path
+        shown = f"#   {'.'.join(path[path.index(ANY_NAME) + 1 :])} =" if ANY_NAME in path else f"# {path[-1]} ="
+        assert shown in text, path
+
+
+def test_the_account_that_is_shown_can_be_switched_on_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "satchel.toml"
+    head, _, block = default_config().partition("# [gateway.accounts.acme]\n")
+    example, _, rest = block.partition("\n\n")
+    path.write_text("\n".join([head, "[gateway.accounts.acme]", example.replace("#   ", ""), rest]), "utf-8")
+    expected = AccountSettings(folder=FolderSettings(path=tmp_path / "mail-acme"))
+    assert GatewaySettings.load(path).accounts == {"acme": expected}
 
 
 def test_as_it_is_it_holds_no_setting() -> None:

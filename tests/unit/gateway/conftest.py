@@ -11,13 +11,15 @@ from starlette.types import ASGIApp
 from satchel.contract.scopes import Scope
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
-from satchel.gateway.limits import AccountRate
+from satchel.gateway.downloads import Downloads
+from satchel.gateway.limits import AccountRates, FailedKeys, Limits
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
+from satchel.gateway.windows import MemoryWindow
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, ref, summary
 
 MakeKey = Callable[..., str]
@@ -70,11 +72,25 @@ def index(engine: sa.Engine) -> Callable[..., None]:
 
 @pytest.fixture
 def make_app(store: Store, source: MemorySource) -> MakeApp:
-    def make(*, limit: int = 0, public_url: str | None = None, ready: bool = True) -> ASGIApp:
+    def make(
+        *,
+        limit: int = 0,
+        failed_keys: int = 0,
+        downloads: Downloads | None = None,
+        public_url: str | None = None,
+        ready: bool = True,
+    ) -> ASGIApp:
         async def checks() -> dict[str, bool]:
             return {"store": True, "intake": ready}
 
-        admission = Admission(store, AccountRate(limit))
-        return build_application(admission, AttachmentService({DEFAULT_ACCOUNT_ID: source}), checks, public_url=public_url)
+        limits = Limits(
+            AccountRates(MemoryWindow(), lambda _: limit),
+            FailedKeys(MemoryWindow(), failed_keys),
+            downloads or Downloads(per_key=100, in_all=1000),
+        )
+        admission = Admission(store, limits)
+        return build_application(
+            admission, AttachmentService({DEFAULT_ACCOUNT_ID: source}), checks, public_url=public_url
+        )
 
     return make

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from satchel.gateway.settings import GatewaySettings
+from satchel.gateway.settings import AccountSettings, GatewaySettings
 from satchel.settings import SettingsError
 
 
@@ -13,4 +13,51 @@ def test_pauses_that_a_delivery_could_never_keep(tmp_path: Path, pauses: str) ->
     file = tmp_path / "satchel.toml"
     file.write_text(f"[gateway.webhooks]\nretry_seconds = {pauses}\n", "utf-8")
     with pytest.raises(SettingsError, match=r"satchel\.toml: \[gateway\] webhooks\.retry_seconds: found"):
+        GatewaySettings.load(file)
+
+
+@pytest.mark.parametrize("name", ["a", "acme", "0-acme", "a" * 63])
+def test_accounts_by_their_names(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "satchel.toml"
+    file.write_text(
+        f'[gateway]\nrate_limit_per_minute = 7\n[gateway.accounts.{name}]\nfolder.path = "other"\n', "utf-8"
+    )
+    accounts = GatewaySettings.load(file).by_account()
+    assert list(accounts) == ["default", name]
+    assert [account.rate_limit_per_minute for account in accounts.values()] == [7, 100]
+    assert [account.folder.path for account in accounts.values()] == [tmp_path / "mail", tmp_path / "other"]
+
+
+def test_who_names_no_account_has_the_one_of_the_table_itself() -> None:
+    settings = GatewaySettings()
+    assert settings.by_account() == {"default": AccountSettings()}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("default", "in [gateway] itself"),
+        ("Acme", "small letters"),
+        ("-acme", "no hyphen first"),
+        ("a_b", "small letters"),
+        ('"a/b"', "small letters"),
+        ("a" * 64, "at most 63"),
+    ],
+)
+def test_names_that_no_account_can_have(tmp_path: Path, name: str, advice: str) -> None:
+    file = tmp_path / "satchel.toml"
+    file.write_text(f'[gateway.accounts.{name}]\nfolder.path = "other"\n', "utf-8")
+    with pytest.raises(SettingsError) as caught:
+        GatewaySettings.load(file)
+    assert f"[gateway] accounts.{name}".replace('"', "") in str(caught.value)
+    assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["mail", "./x/../mail", "link"])
+def test_two_accounts_never_read_one_folder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mail")
+    file = tmp_path / "satchel.toml"
+    file.write_text(f'[gateway.accounts.acme]\nfolder.path = "{path}"\n', "utf-8")
+    with pytest.raises(SettingsError, match=r"\[gateway\.accounts\.acme\] folder\.path: account 'default' reads"):
         GatewaySettings.load(file)
