@@ -1,20 +1,22 @@
-"""Lets an API call in, by the order of contract section 3: key, rate, scope, message."""
+"""Lets an API call in, by the order of contract section 3: key, rate, scope, message; then a place for a download."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from satchel.contract.errors import NotFound
+from satchel.contract.errors import NotFound, Unauthorized
 from satchel.contract.headers import RateLimitState
-from satchel.contract.routes import Route
-from satchel.gateway.access import bearer_key, hash_key, judge_account, judge_key, require_scopes
-from satchel.gateway.limits import AccountRate, rate_limited
+from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, Route
+from satchel.gateway.access import KeyRecord, bearer_key, hash_key, judge_account, judge_key, require_scopes
+from satchel.gateway.downloads import DownloadSlot
+from satchel.gateway.limits import Limits, rate_limited
 from satchel.gateway.store.calls import find_call
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.source import MessageRef
 
 NOT_FOUND = "Message or attachment not found."
+_DOWNLOADS = frozenset({DOWNLOAD_ATTACHMENT, DOWNLOAD_ARCHIVE})
 
 
 @dataclass(slots=True)
@@ -22,13 +24,21 @@ class Caller:
     """Who calls, filled in as far as the checks came; the log, the metrics, the audit trail and the RateLimit headers
     read it.
 
-    The key is named as soon as it is known, be it good or not; `refusal` is the reason of a call that failed.
+    The key is named as soon as it is known, be it good or not; `refusal` is the reason of a call that failed. A
+    download's place is held until `end`.
     """
 
+    address: str | None = None
     key_id: str | None = None
     account_id: str | None = None
     rate: RateLimitState | None = None
     refusal: str | None = None
+    download: DownloadSlot | None = None
+
+    def end(self) -> None:
+        """Give back what the call held. To be called when its answer has ended, however it ended."""
+        if self.download is not None:
+            self.download.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +58,43 @@ class Admission:
     def __init__(
         self,
         store: Store,
-        rate: AccountRate,
+        limits: Limits,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
         accounts: Container[str] = (DEFAULT_ACCOUNT_ID,),
     ) -> None:
         self._store = store
-        self._rate = rate
+        self._limits = limits
         self._clock = clock
         self._accounts = accounts
 
     async def admit(self, authorization: str | None, route: Route, message_id: str, caller: Caller) -> AccountMessage:
-        """The message that a call is about, if its key may make the call.
+        """The message that a call is about, if its key may make the call. A download holds its place from here on.
 
-        Raises Unauthorized, RateLimited, Forbidden or NotFound, the first that applies.
+        Raises Unauthorized, RateLimited, Forbidden, NotFound or UpstreamTrouble 503, the first that applies.
         """
+        self._limits.failed_keys.check(caller.address)
+        try:
+            record, message = await self._identify(authorization, message_id, caller)
+        except Unauthorized:
+            await self._limits.failed_keys.count(caller.address)
+            raise
+        admitted, caller.rate = await self._limits.rates.admit(record.account_id, route.cost)
+        if not admitted:
+            raise rate_limited(caller.rate, route.cost)
+        require_scopes(record, route.scopes)
+        if message is None:
+            raise NotFound(NOT_FOUND)
+        if route in _DOWNLOADS:
+            caller.download = self._limits.downloads.enter(record.key_id)
+        return AccountMessage(record.account_id, message)
+
+    async def _identify(
+        self, authorization: str | None, message_id: str, caller: Caller
+    ) -> tuple[KeyRecord, MessageRef | None]:
+        """The key, if it is a good one, and the message, if the key covers it. Raises Unauthorized."""
         key_hash = hash_key(bearer_key(authorization))
         record, message = await self._store.call(find_call, key_hash, message_id)
         if record is not None:
             caller.key_id, caller.account_id = record.key_id, record.account_id
-        record = judge_account(judge_key(record, key_hash, self._clock()), self._accounts)
-        admitted, caller.rate = await self._rate.admit(record.account_id, route.cost)
-        if not admitted:
-            raise rate_limited(caller.rate)
-        require_scopes(record, route.scopes)
-        if message is None:
-            raise NotFound(NOT_FOUND)
-        return AccountMessage(record.account_id, message)
+        return judge_account(judge_key(record, key_hash, self._clock()), self._accounts), message

@@ -51,6 +51,8 @@ class Server(uvicorn.Server):
                 http=cast("type[asyncio.Protocol]", partial(protocol, patience=patience)),
                 ws="none",
                 lifespan="off",
+                # The programs themselves know whom to believe; uvicorn would believe anyone on this machine.
+                proxy_headers=False,
                 access_log=False,
                 log_config=None,
                 server_header=False,

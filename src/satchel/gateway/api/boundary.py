@@ -43,7 +43,8 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        caller = Caller()
+        client = scope.get("client")
+        caller = Caller(address=client[0] if client else None)
         scope.setdefault("state", {}).update(request_id=request_id, caller=caller)
         sent = _Sent()
 
@@ -64,6 +65,7 @@ class Boundary:
                     failure = internal_error()
                     await answer_failure(failure, scope, receive, send_marked, public_url=self._public_url)
             finally:
+                caller.end()
                 _log_request(scope, caller, sent, time.perf_counter() - started)
 
 
