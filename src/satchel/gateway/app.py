@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 import uvloop
@@ -18,10 +19,13 @@ from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
 from satchel.gateway.intake import Intake
 from satchel.gateway.limiting import open_limits
+from satchel.gateway.recorder import Recorder
+from satchel.gateway.retention import keep_audit_days
 from satchel.gateway.service import AttachmentService
-from satchel.gateway.settings import GatewaySettings
+from satchel.gateway.settings import AccountSettings, GatewaySettings
+from satchel.gateway.store.accounts import register_accounts
+from satchel.gateway.store.audit import GATEWAY_ACTOR
 from satchel.gateway.store.database import Store, is_reachable, open_database
-from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
@@ -47,10 +51,19 @@ async def serve(settings: GatewaySettings) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises DataFolderInUse, SettingsError."""
     configure_logs(settings.log)
     with data_folder_lock(settings.data_dir, "gateway"):
-        async with _source(settings) as source, _store(settings) as store, _deliveries(settings, store) as deliveries:
-            intake = Intake(source, store, deliveries, sweep_seconds=settings.webhooks.sweep_seconds)
-            async with _api(settings, source, store, lambda: {"intake": intake.is_caught_up}) as server:
-                await _serve_and_take_in(server, intake)
+        async with _store(settings) as store, _deliveries(settings, store) as deliveries:
+            accounts = await _accounts(settings, store)
+            async with _sources(accounts) as sources:
+                intakes = [
+                    Intake(account_id, source, store, deliveries, sweep_seconds=settings.webhooks.sweep_seconds)
+                    for account_id, source in sources.items()
+                ]
+
+                def checks() -> dict[str, bool]:
+                    return {"intake": all(intake.is_caught_up for intake in intakes)}
+
+                async with _api(settings, store, accounts, sources, checks) as server:
+                    await _serve_and_take_in(server, intakes, keep_audit_days(store, settings.audit_days))
     log.info("gateway_stopped")
 
 
@@ -61,28 +74,36 @@ async def serve_api(settings: GatewaySettings) -> None:
     SettingsError.
     """
     configure_logs(settings.log)
-    async with _source(settings) as source, _store(settings) as store, _api(settings, source, store, dict) as server:
-        log.info("gateway_starting", version=__version__, python=sys.version.split()[0], api_only=True)
-        await server.serve()
+    async with _store(settings) as store:
+        accounts = await _accounts(settings, store)
+        async with _sources(accounts) as sources, _api(settings, store, accounts, sources, dict) as server:
+            log.info("gateway_starting", version=__version__, python=sys.version.split()[0], api_only=True)
+            await server.serve()
     log.info("gateway_stopped")
 
 
 @asynccontextmanager
 async def _api(
-    settings: GatewaySettings, source: MailSource, store: Store, checks: Callable[[], dict[str, bool]]
+    settings: GatewaySettings,
+    store: Store,
+    accounts: Mapping[str, AccountSettings],
+    sources: Mapping[str, MailSource],
+    checks: Callable[[], dict[str, bool]],
 ) -> AsyncIterator[Server]:
     """The API's server, which waits to be started. `checks` are those of `/readyz` beside the API's own."""
-    calls_per_minute = {DEFAULT_ACCOUNT_ID: settings.rate_limit_per_minute}
-    async with open_limits(settings.limits, calls_per_minute) as (limits, limit_checks):
+    calls_per_minute = {account_id: account.rate_limit_per_minute for account_id, account in accounts.items()}
+    recorder = Recorder(store)
+    async with recorder.running(), open_limits(settings.limits, calls_per_minute) as (limits, limit_checks):
 
         async def ready() -> dict[str, bool]:
             return {"store": await store.call(is_reachable), **checks(), **limit_checks()}
 
         application = build_application(
-            Admission(store, limits),
-            AttachmentService({DEFAULT_ACCOUNT_ID: source}),
+            Admission(store, limits, accounts=accounts),
+            AttachmentService(sources),
             ready,
             public_url=settings.public_url,
+            recorder=recorder,
         )
         trusted = parse_networks(settings.trusted_proxies)
         yield Server(
@@ -95,26 +116,37 @@ async def _api(
         )
 
 
-async def _serve_and_take_in(server: Server, intake: Intake) -> None:
-    """Run both; when the server has been stopped the intake ends too, and a defect in either ends the other."""
+async def _serve_and_take_in(server: Server, intakes: Sequence[Intake], retention: Coroutine[Any, Any, None]) -> None:
+    """Run all; when the server has been stopped the others end too, and a defect in one ends them all."""
     log.info("gateway_starting", version=__version__, python=sys.version.split()[0])
     async with asyncio.TaskGroup() as tasks:
-        taking_in = tasks.create_task(intake.run())
+        others = [tasks.create_task(work) for work in (*(intake.run() for intake in intakes), retention)]
         await server.serve()
-        taking_in.cancel()
+        for other in others:
+            other.cancel()
+
+
+async def _accounts(settings: GatewaySettings, store: Store) -> dict[str, AccountSettings]:
+    """The settings of each account by its id; what is not named there is not served."""
+    by_name = settings.by_account()
+    ids = await store.call(register_accounts, list(by_name), actor=GATEWAY_ACTOR)
+    return {ids[name]: account for name, account in by_name.items()}
 
 
 @asynccontextmanager
-async def _source(settings: GatewaySettings) -> AsyncIterator[MailSource]:
-    source = FolderSource(
-        settings.folder.path,
-        settle_seconds=settings.folder.settle_seconds,
-        rescan_seconds=settings.folder.rescan_seconds,
-    )
-    try:
-        yield source
-    finally:
-        await source.aclose()
+async def _sources(accounts: Mapping[str, AccountSettings]) -> AsyncIterator[dict[str, MailSource]]:
+    """A mail source for each account, by the account's id."""
+    async with AsyncExitStack() as opened:
+        sources: dict[str, MailSource] = {}
+        for account_id, account in accounts.items():
+            source = FolderSource(
+                account.folder.path,
+                settle_seconds=account.folder.settle_seconds,
+                rescan_seconds=account.folder.rescan_seconds,
+            )
+            opened.push_async_callback(source.aclose)
+            sources[account_id] = source
+        yield sources
 
 
 @asynccontextmanager

@@ -35,6 +35,10 @@ class AttachmentService:
         except SourceError as error:
             raise api_error(error) from error
 
+    def lists_exact_sizes(self, message: AccountMessage) -> bool:
+        """Whether the sizes in the message's list are those of the content."""
+        return self._sources[message.account_id].lists_exact_sizes
+
     async def open(self, message: AccountMessage, attachment_id: str) -> AttachmentContent:
         """A `fileAttachment`, open; the caller closes it. Raises ApiError."""
         try:

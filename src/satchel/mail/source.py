@@ -116,6 +116,11 @@ class AttachmentContent(Protocol):
 class MailSource(Protocol):
     """One mail server. Every method raises `SourceError`, and says by its class whether to try again."""
 
+    @property
+    def lists_exact_sizes(self) -> bool:
+        """Whether the sizes in a list are those of the content, to the byte, for every attachment."""
+        ...
+
     def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
         """Messages that are there, in batches: first all that exist now, then whatever arrives, until cancelled.
 

@@ -97,6 +97,7 @@ class MemorySource:
     batches: list[Sequence[MessageRef]] = field(default_factory=list)
     addresses: list[str] = field(default_factory=lambda: [MAILBOX])
     described: list[str] = field(default_factory=list)
+    lists_exact_sizes: bool = True
 
     async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
         for batch in self.batches:

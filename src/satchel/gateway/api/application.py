@@ -13,8 +13,9 @@ from satchel import __version__
 from satchel.contract.attachments import AttachmentList
 from satchel.contract.errors import ApiError, BadRequest
 from satchel.contract.ranges import RangeNotSatisfiable
-from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
+from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
 from satchel.gateway.admission import AccountMessage, Admission
+from satchel.gateway.api.archive import Archives, ArchiveResponse
 from satchel.gateway.api.boundary import Boundary
 from satchel.gateway.api.download import DownloadResponse, conditional_headers, plan_download
 from satchel.gateway.api.failures import answer_failure, from_http, header
@@ -26,7 +27,12 @@ _ADVISORY_CHECKS = frozenset({"redis"})
 
 
 def build_application(
-    admission: Admission, service: AttachmentService, ready: Ready, *, public_url: str | None = None
+    admission: Admission,
+    service: AttachmentService,
+    ready: Ready,
+    *,
+    public_url: str | None = None,
+    archives_at_once: int = 16,
 ) -> ASGIApp:
     """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works."""
     application = FastAPI(
@@ -37,14 +43,16 @@ def build_application(
         redoc_url=None,
         redirect_slashes=False,
     )
-    _add_attachments(application, admission, service)
+    _add_attachments(application, admission, service, Archives(service, at_once=archives_at_once))
     _add_health(application, ready)
     _add_failures(application, public_url)
     application.add_middleware(Boundary, public_url=public_url)
     return application
 
 
-def _add_attachments(application: FastAPI, admission: Admission, service: AttachmentService) -> None:
+def _add_attachments(
+    application: FastAPI, admission: Admission, service: AttachmentService, archives: Archives
+) -> None:
     async def admitted(request: Request, route: Route, message_id: str) -> AccountMessage:
         authorization = header(request.scope, b"authorization")
         return await admission.admit(authorization, route, message_id, request.scope["state"]["caller"])
@@ -70,7 +78,16 @@ def _add_attachments(application: FastAPI, admission: Admission, service: Attach
                 raise _range_refused(size) from None
             raise
 
-    for route, endpoint in ((LIST_ATTACHMENTS, list_attachments), (DOWNLOAD_ATTACHMENT, download_attachment)):
+    async def download_archive(request: Request, message_id: str) -> Response:
+        """All files of a message as one ZIP, streamed, with a manifest."""
+        message = await admitted(request, DOWNLOAD_ARCHIVE, message_id)
+        return ArchiveResponse(await archives.open(message))
+
+    for route, endpoint in (
+        (LIST_ATTACHMENTS, list_attachments),
+        (DOWNLOAD_ATTACHMENT, download_attachment),
+        (DOWNLOAD_ARCHIVE, download_archive),
+    ):
         _add_route(application, route.path, endpoint, route.methods, "attachments")
 
 

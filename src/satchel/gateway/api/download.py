@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,9 +115,8 @@ class DownloadResponse(Response):
 
     async def _stream(self, receive: Receive, send: Send) -> None:
         span = self._plan.span
-        chunks = self._content.chunks(span.start, span.stop) if span is not None else self._content.chunks()
         length = span.length if span is not None else None
-        try:
+        async with reading(self._content, span) as chunks:
             first = await next_chunk(chunks) or b""
             if len(first) == length:
                 if await next_chunk(chunks) is not None:
@@ -125,12 +125,20 @@ class DownloadResponse(Response):
                 await send({"type": "http.response.body", "body": first})
                 return
             await self._start(send)
-            last = await _unless_disconnected(_send_all(first, chunks, length, send), receive)
+            last = await unless_disconnected(_send_all(first, chunks, length, send), receive)
             if last is not None:
                 await send({"type": "http.response.body", "body": last})
-        finally:
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
+
+
+@asynccontextmanager
+async def reading(content: AttachmentContent, span: ByteRange | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The pieces of a content, or of a part of it, ended with the block however far they were read."""
+    chunks = content.chunks(span.start, span.stop) if span is not None else content.chunks()
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
 
 
 async def _send_all(first: bytes, chunks: AsyncIterator[bytes], length: int | None, send: Send) -> bytes:
@@ -154,7 +162,7 @@ async def _send_all(first: bytes, chunks: AsyncIterator[bytes], length: int | No
     return held
 
 
-async def _unless_disconnected(sending: Coroutine[Any, Any, bytes], receive: Receive) -> bytes | None:
+async def unless_disconnected(sending: Coroutine[Any, Any, bytes], receive: Receive) -> bytes | None:
     """The result of sending, or None when the client went away first; the sending is over in either case."""
     pump, watch = asyncio.create_task(sending), asyncio.create_task(_disconnected(receive))
     try:

@@ -95,6 +95,10 @@ class FolderSource:
             Layout.MBOX: Mbox(self._root),
         }
 
+    @property
+    def lists_exact_sizes(self) -> bool:
+        return True
+
     async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
         """See `MailSource.watch`. Raises `SourceUnavailable` when the root itself cannot be read."""
         arrivals = Arrivals(self._root, self._layouts, self._threads, self._changes, self._timing)
