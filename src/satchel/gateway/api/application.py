@@ -15,10 +15,11 @@ from satchel.contract.errors import ApiError, BadRequest
 from satchel.contract.ranges import RangeNotSatisfiable
 from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
 from satchel.gateway.admission import AccountMessage, Admission
-from satchel.gateway.api.archive import Archives, ArchiveResponse
+from satchel.gateway.api.archive import ArchiveResponse, Archives
 from satchel.gateway.api.boundary import Boundary
 from satchel.gateway.api.download import DownloadResponse, conditional_headers, plan_download
 from satchel.gateway.api.failures import answer_failure, from_http, header
+from satchel.gateway.recorder import Recorder
 from satchel.gateway.service import AttachmentService
 
 Ready = Callable[[], Awaitable[dict[str, bool]]]
@@ -32,6 +33,7 @@ def build_application(
     ready: Ready,
     *,
     public_url: str | None = None,
+    recorder: Recorder | None = None,
     archives_at_once: int = 16,
 ) -> ASGIApp:
     """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works."""
@@ -46,7 +48,7 @@ def build_application(
     _add_attachments(application, admission, service, Archives(service, at_once=archives_at_once))
     _add_health(application, ready)
     _add_failures(application, public_url)
-    application.add_middleware(Boundary, public_url=public_url)
+    application.add_middleware(Boundary, public_url=public_url, recorder=recorder)
     return application
 
 
