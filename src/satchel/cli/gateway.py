@@ -53,13 +53,21 @@ def _database(config: Path | None) -> "Iterator[sa.Engine]":
 
 
 @app.command()
-def serve(config: ConfigFile = None) -> None:
+def serve(
+    api_only: Annotated[
+        bool,
+        typer.Option(
+            "--api-only", help="One more process of the API, beside a gateway that runs on the same data folder."
+        ),
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
     """Run the gateway until SIGTERM or Ctrl-C; running downloads are given time to end."""
     from satchel.gateway.app import run
 
     settings = load(GatewaySettings, config)
     with startable(settings.data_dir):
-        run(settings)
+        run(settings, api_only=api_only)
 
 
 @mailboxes_app.command("add")

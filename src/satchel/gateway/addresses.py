@@ -1,11 +1,13 @@
 """Who a client is by its address, also behind proxies, which only those that are trusted may say. Without I/O."""
 
+import re
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+_PORT = re.compile(r":[0-9]{1,5}")
 # What one customer gets at the least (RFC 6177), who may use any address in it.
 _IPV6_CUSTOMER_BITS = 64
 
@@ -36,23 +38,18 @@ def parse_address(text: str) -> Address | None:
     """
     text = text.strip().strip('"')
     if text.startswith("["):
-        text, _, port = text[1:].partition("]")
-        if port and not _is_port(port):
+        text, closing, port = text[1:].partition("]")
+        if not closing or (port and not _PORT.fullmatch(port)):
             return None
     elif text.count(":") == 1:
-        text, _, port = text.partition(":")
-        if not _is_port(f":{port}"):
+        text, colon, port = text.partition(":")
+        if not _PORT.fullmatch(colon + port):
             return None
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _is_port(text: str) -> bool:
-    digits = text.removeprefix(":")
-    return text.startswith(":") and len(digits) <= 5 and digits.isascii() and digits.isdigit()
 
 
 def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:

@@ -26,8 +26,13 @@ _SOCKET_SECONDS = 0.5
 # Also what waiting for a connection may take, and a second try on a new one.
 _CALL_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 3.0
-# The library's script gives instants with 14 digits, which rounds them to a tenth of a millisecond.
-_ROUNDING_SECONDS = 0.001
+# Who waits as told must be admitted: the library's scripts round instants to a tenth of a millisecond, and count a
+# call of exactly a minute ago.
+_MARGIN_SECONDS = 0.001
+_ADVICE = (
+    "found a value that is not shown; write redis://host:6379/0, rediss://user:password@host:6379/0 or "
+    "unix:///run/redis/redis.sock, with what is special in a password percent-encoded"
+)
 # Valkey speaks the same protocol.
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss"}
 
@@ -35,12 +40,25 @@ log = structlog.get_logger(__name__)
 
 
 def open_pool(url: str) -> BlockingConnectionPool:
-    """Connections to a Redis or Valkey; none is made yet. Raises ValueError for a URL that cannot be one."""
+    """Connections to a Redis or Valkey; none is made yet.
+
+    Raises ValueError for a URL that cannot be one; it never repeats the URL, which may hold a password.
+    """
+    try:
+        pool = _pool(url)
+        # Only made, not opened: it knows its options.
+        pool.connection_class(**pool.connection_kwargs)
+    except (ValueError, TypeError, RedisError):
+        raise ValueError(_ADVICE) from None
+    return pool
+
+
+def _pool(url: str) -> BlockingConnectionPool:
     scheme, separator, rest = url.partition("://")
     parts = urlsplit(url)
     if not (parts.path if scheme == "unix" else parts.hostname):
-        raise ValueError("name a server, such as redis://127.0.0.1:6379/0 or unix:///run/redis/redis.sock")
-    pool = BlockingConnectionPool.from_url(
+        raise ValueError(_ADVICE)
+    return BlockingConnectionPool.from_url(
         _SCHEMES.get(scheme, scheme) + separator + rest,
         max_connections=_MAX_CONNECTIONS,
         timeout=_SOCKET_SECONDS,
@@ -49,12 +67,6 @@ def open_pool(url: str) -> BlockingConnectionPool:
         # Once, for a connection that has gone stale in the pool.
         retry=Retry(NoBackoff(), 1),
     )
-    try:
-        # Only made, not opened: it knows its options.
-        pool.connection_class(**pool.connection_kwargs)
-    except TypeError:
-        raise ValueError("an option behind the question mark is not known; most need none") from None
-    return pool
 
 
 class RedisCounts:
@@ -111,8 +123,10 @@ class RedisCounts:
         if not window:
             return Taken(bool(acquired), limit, 0.0)
         oldest, count = float(window[0]), int(window[1])
-        reset_seconds = min(float(WINDOW_SECONDS), oldest + WINDOW_SECONDS - now + _ROUNDING_SECONDS)
-        return Taken(bool(acquired), max(0, limit - count), max(0.0, reset_seconds))
+        reset_seconds = max(0.0, oldest + WINDOW_SECONDS - now)
+        if not acquired:
+            reset_seconds += _MARGIN_SECONDS
+        return Taken(bool(acquired), max(0, limit - count), reset_seconds)
 
     async def _run_scripts(
         self, key: str, now: float, limit: int, cost: int

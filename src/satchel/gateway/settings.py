@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
+from satchel.gateway.addresses import parse_networks
 from satchel.process.logs import LogSettings
 from satchel.settings import SettingsBase, SettingsError, SettingsTable
 
@@ -213,6 +214,12 @@ class GatewaySettings(SettingsBase):
         settings = super().load(config_file)
         _refuse_shared_folders(settings.by_account())
         return settings
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        parse_networks(value)
+        return value
 
     def by_account(self) -> dict[str, AccountSettings]:
         """The settings of every account by its name, the default one first."""

@@ -61,3 +61,11 @@ def test_two_accounts_never_read_one_folder(tmp_path: Path, path: str) -> None:
     file.write_text(f'[gateway.accounts.acme]\nfolder.path = "{path}"\n', "utf-8")
     with pytest.raises(SettingsError, match=r"\[gateway\.accounts\.acme\] folder\.path: account 'default' reads"):
         GatewaySettings.load(file)
+
+
+@pytest.mark.parametrize("proxies", ['["proxy.example"]', '["10.0.0.1/8"]'])
+def test_proxies_are_addresses_or_networks(tmp_path: Path, proxies: str) -> None:
+    file = tmp_path / "satchel.toml"
+    file.write_text(f"[gateway]\ntrusted_proxies = {proxies}\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"\[gateway\] trusted_proxies: found .*network"):
+        GatewaySettings.load(file)
