@@ -127,10 +127,31 @@ def run_revisions() -> None:
 @contextmanager
 def _exclusive(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection in a transaction that no other migrating process is in."""
-    with engine.connect() as connection, connection.begin():
+    with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
+            with _without_foreign_keys(connection):
+                yield connection
+        else:
+            with connection.begin():
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:id)"), {"id": MIGRATION_LOCK_ID})
+                yield connection
+
+
+@contextmanager
+def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
+    """A transaction in which a table can be made anew under the rows that refer to it, which is how SQLite's tables
+    are altered (sqlite.org/lang_altertable.html, section 7). What refers to nothing at the end undoes it all.
+    """
+    try:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.rollback()
+        with connection.begin():
             # The driver begins a transaction at INSERT, UPDATE and DELETE only: CREATE TABLE would commit at once.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        else:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:id)"), {"id": MIGRATION_LOCK_ID})
-        yield connection
+            yield
+            dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if dangling is not None:
+                raise sa.exc.InvalidRequestError(f"rows of table {dangling[0]} would refer to nothing")
+    finally:
+        # Not for anybody else: what it does not check would stay unchecked.
+        connection.invalidate()

@@ -31,14 +31,17 @@ class DeliveryQueue(Protocol):
 
 
 class Intake:
-    """Keeps the index and the mail source in step, and asks for deliveries.
+    """Keeps an account's index and its mail source in step, and asks for deliveries.
 
     A delivery is durable with its index row before it is asked for, so a crash at any point loses none; its id comes
     from webhook and message, so none is made twice. What the source had before a mailbox was first indexed to the end
     is its baseline: it is never announced, and is in the index even where its envelope cannot be read just now.
     """
 
-    def __init__(self, source: MailSource, store: Store, deliveries: DeliveryQueue, *, sweep_seconds: float) -> None:
+    def __init__(
+        self, account_id: str, source: MailSource, store: Store, deliveries: DeliveryQueue, *, sweep_seconds: float
+    ) -> None:
+        self._account_id = account_id
         self._source = source
         self._store = store
         self._deliveries = deliveries
@@ -64,17 +67,17 @@ class Intake:
     async def take(self, batch: Sequence[MessageRef]) -> None:
         """Index what is new in a batch of the source and ask for its deliveries. An empty one ends the first pass."""
         if not batch and self._first_pass:
-            await self._store.call(register_mailboxes, await self._source.mailboxes())
-            await self._store.call(mark_indexed)
+            await self._store.call(register_mailboxes, self._account_id, await self._source.mailboxes())
+            await self._store.call(mark_indexed, self._account_id)
             self._first_pass = False
-            log.info("intake_caught_up")
+            log.info("intake_caught_up", account_id=self._account_id)
         for start in range(0, len(batch), _SLICE):
             await self._take_slice({ref.message_id: ref for ref in batch[start : start + _SLICE]})
 
     async def sweep(self) -> None:
         """Try again what was left over: messages that could not be described, deliveries that nobody works on."""
         if not self._first_pass:
-            await self._store.call(mark_indexed)
+            await self._store.call(mark_indexed, self._account_id)
         await self._take_slice({message_id: ref for message_id, (ref, _) in list(self._undescribed.items())[:_SLICE]})
         overdue = datetime.now(UTC) - timedelta(seconds=self._sweep_seconds)
         await self._enqueue_pending(due_before=overdue, limit=_SWEEP_LIMIT)
@@ -86,7 +89,7 @@ class Intake:
                 async for batch in batches:
                     await self.take(batch)
             except (SourceError, sa.exc.SQLAlchemyError, OSError) as error:
-                log.warning("intake_interrupted", error=type(error).__name__)
+                log.warning("intake_interrupted", account_id=self._account_id, error=type(error).__name__)
             finally:
                 if isinstance(batches, AsyncGenerator):
                     await batches.aclose()
@@ -98,15 +101,17 @@ class Intake:
             try:
                 await self.sweep()
             except (SourceError, sa.exc.SQLAlchemyError, OSError) as error:
-                log.warning("sweep_interrupted", error=type(error).__name__)
+                log.warning("sweep_interrupted", account_id=self._account_id, error=type(error).__name__)
 
     async def _take_slice(self, refs: dict[str, MessageRef]) -> None:
         if not refs:
             return
         if self._indexed is None:
-            self._indexed = await self._store.call(indexed_addresses)
+            self._indexed = await self._store.call(indexed_addresses, self._account_id)
         # What could not be read before is tried again once after every start.
-        known = await self._store.call(known_message_ids, list(refs), with_unreadable=not self._first_pass)
+        known = await self._store.call(
+            known_message_ids, self._account_id, list(refs), with_unreadable=not self._first_pass
+        )
         arrivals: list[Arrival] = []
         new = [ref for message_id, ref in refs.items() if message_id not in known or message_id in self._undescribed]
         for start in range(0, len(new), _AT_ONCE):
@@ -142,7 +147,7 @@ class Intake:
 
     async def _record(self, arrivals: list[Arrival]) -> None:
         async with self._recording:
-            delivery_ids = await self._store.call(record_arrivals, arrivals)
+            delivery_ids = await self._store.call(record_arrivals, self._account_id, arrivals)
         for arrival in arrivals:
             if arrival.summary is not None:
                 self._undescribed.pop(arrival.ref.message_id, None)
@@ -151,7 +156,7 @@ class Intake:
         await asyncio.gather(*(self._deliveries.enqueue(PendingDelivery(id_, 1, now)) for id_ in delivery_ids))
 
     async def _enqueue_pending(self, *, due_before: datetime | None, limit: int) -> None:
-        pending = await self._store.call(pending_deliveries, due_before=due_before, limit=limit)
+        pending = await self._store.call(pending_deliveries, self._account_id, due_before=due_before, limit=limit)
         if pending:
             log.info("deliveries_taken_up", count=len(pending))
         for start in range(0, len(pending), _SLICE):

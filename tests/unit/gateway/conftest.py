@@ -65,7 +65,7 @@ def index(engine: sa.Engine) -> Callable[..., None]:
 
     def put(*message_ids: str, mailbox: str = MAILBOX) -> None:
         refs = [ref(message_id, mailbox) for message_id in message_ids]
-        record_arrivals(engine, [Arrival(one, summary(one), is_baseline=True) for one in refs])
+        record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(one, summary(one), is_baseline=True) for one in refs])
 
     return put
 

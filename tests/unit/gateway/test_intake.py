@@ -11,7 +11,7 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
 from satchel.gateway.store.messages import delivery_id, known_message_ids
-from satchel.gateway.store.tables import deliveries, messages
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
 from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
 from satchel.mail.source import BrokenMessage, SourceUnavailable
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, RememberingQueue, ref, summary
@@ -24,7 +24,7 @@ def queue() -> RememberingQueue:
 
 @pytest.fixture
 def intake(source: MemorySource, store: Store, queue: RememberingQueue) -> Intake:
-    return Intake(source, store, queue, sweep_seconds=30)
+    return Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_the_first_pass_is_indexed_and_not_announced(
     assert not intake.is_caught_up
     await intake.take([])
     assert intake.is_caught_up
-    assert known_message_ids(engine, ["old-1", "old-2", "x"]) == {"old-1", "old-2"}
+    assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["old-1", "old-2", "x"]) == {"old-1", "old-2"}
     assert queue.asked == []
     await intake.take([ref("new")])
     assert asked(queue) == ids(webhook, "new")
@@ -62,7 +62,7 @@ async def test_what_arrives_while_the_gateway_is_down_is_announced(
     await intake.take([ref("old")])
     await intake.take([])
     queue = RememberingQueue()
-    restarted = Intake(source, store, queue, sweep_seconds=30)
+    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
     await restarted.take([ref("old"), ref("while-down")])
     assert asked(queue) == ids(webhook, "while-down")
 
@@ -72,7 +72,7 @@ async def test_a_baseline_that_a_crash_cut_short_goes_on(
 ) -> None:
     await intake.take([ref("old-1")])
     queue = RememberingQueue()
-    restarted = Intake(source, store, queue, sweep_seconds=30)
+    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
     await restarted.take([ref("old-1"), ref("old-2")])
     await restarted.take([])
     assert queue.asked == []
@@ -94,7 +94,7 @@ async def test_old_mail_that_could_not_be_read_at_first_is_never_announced(
     await intake.sweep()
     del source.failures["old"]
     if restarts:
-        intake = Intake(source, store, queue, sweep_seconds=30)
+        intake = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
         await intake.take([ref("old")])
     await intake.sweep()
     assert queue.asked == []
@@ -109,7 +109,7 @@ async def test_new_mail_that_cannot_be_read_at_a_restart_is_announced_later(
     source: MemorySource, store: Store, queue: RememberingQueue, intake: Intake, webhook: str
 ) -> None:
     await intake.take([])
-    restarted = Intake(source, store, queue, sweep_seconds=30)
+    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
     source.failures["while-down"] = SourceUnavailable("not now")
     await restarted.take([ref("while-down")])
     await restarted.take([])
@@ -133,7 +133,7 @@ async def test_a_message_that_comes_by_two_ways_at_once_is_announced_once(
     engine: sa.Engine, source: MemorySource, queue: RememberingQueue, webhook: str
 ) -> None:
     store = Store(engine, 2)
-    intake = Intake(source, store, queue, sweep_seconds=30)
+    intake = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
     await intake.take([])
     names = [f"m{number}" for number in range(30)]
     for name in names:
@@ -185,7 +185,7 @@ async def test_one_message_that_fails_stops_no_other(
     source.failures["bad"] = error
     await intake.take([ref("a"), ref("bad"), ref("gone"), ref("b")])
     assert asked(queue) == ids(webhook, "a", "b")
-    assert "gone" not in known_message_ids(engine, ["gone"])
+    assert "gone" not in known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["gone"])
 
 
 async def test_a_message_that_can_never_be_read_is_known_but_not_announced(
@@ -248,7 +248,7 @@ async def test_a_defect_is_given_up_in_the_end(engine: sa.Engine, source: Memory
     for _ in range(30):
         await intake.sweep()
     assert len(source.described) == 20
-    assert known_message_ids(engine, ["m"]) == {"m"}
+    assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["m"]) == {"m"}
 
 
 @pytest.mark.parametrize(
@@ -283,8 +283,8 @@ async def test_unfinished_deliveries_are_asked_for_again_at_the_start(
 ) -> None:
     await intake.take([])
     await intake.take([ref("a"), ref("b")])
-    assert len(pending_deliveries(engine, due_before=None, limit=10)) == 2
+    assert len(pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10)) == 2
     queue = RememberingQueue()
-    restarted = Intake(source, store, queue, sweep_seconds=0)
+    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=0)
     await restarted.sweep()
     assert sorted(asked(queue)) == sorted(ids(webhook, "a", "b"))

@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from satchel.gateway.admission import Caller
 from satchel.gateway.api.failures import answer_failure, header, internal_error
+from satchel.gateway.recorder import Recorder
 from satchel.process.logs import error_place
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -34,9 +35,10 @@ class _Sent:
 class Boundary:
     """ASGI middleware around all routes. It never lets an exception out to the server."""
 
-    def __init__(self, app: ASGIApp, *, public_url: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, public_url: str | None, recorder: Recorder | None = None) -> None:
         self._app = app
         self._public_url = public_url
+        self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,6 +68,8 @@ class Boundary:
                     await answer_failure(failure, scope, receive, send_marked, public_url=self._public_url)
             finally:
                 caller.end()
+                if self._recorder is not None:
+                    self._recorder.note(caller, getattr(scope.get("route"), "path", None), sent.status, request_id)
                 _log_request(scope, caller, sent, time.perf_counter() - started)
 
 

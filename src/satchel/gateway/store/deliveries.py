@@ -36,10 +36,14 @@ class BegunAttempt:
     message: sa.Row[*tuple[Any, ...]]
 
 
-def pending_deliveries(engine: sa.Engine, *, due_before: datetime | None, limit: int) -> Sequence[PendingDelivery]:
-    """Unfinished deliveries, the longest due first; only those due before an instant where one is given."""
-    query = sa.select(deliveries.c.id, deliveries.c.attempts, deliveries.c.next_attempt_at).where(
-        deliveries.c.status == DeliveryStatus.PENDING
+def pending_deliveries(
+    engine: sa.Engine, account_id: str, *, due_before: datetime | None, limit: int
+) -> Sequence[PendingDelivery]:
+    """An account's unfinished deliveries, the longest due first; where an instant is given, only those due before."""
+    query = (
+        sa.select(deliveries.c.id, deliveries.c.attempts, deliveries.c.next_attempt_at)
+        .join_from(deliveries, webhooks)
+        .where(deliveries.c.status == DeliveryStatus.PENDING, webhooks.c.account_id == account_id)
     )
     if due_before is not None:
         query = query.where(deliveries.c.next_attempt_at < due_before)

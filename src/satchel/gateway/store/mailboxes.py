@@ -1,4 +1,4 @@
-"""Mailboxes that the gateway knows, added by the administrator or found at the mail source."""
+"""Mailboxes that the gateway knows, added by the administrator or found at the mail source, each in one account."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,92 +8,117 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, mailboxes
+from satchel.gateway.store.audit import BY_NOBODY_KNOWN, GATEWAY_ACTOR, Acting, Action, write_acts
+from satchel.gateway.store.tables import accounts, mailboxes
 
 
 class UnknownMailbox(ValueError):
-    """An address that no mailbox has; the message says how to add it."""
+    """An address that no mailbox of the account has; the message says how to add it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxRow:
+    """A mailbox; `account` is the account's name."""
+
     mailbox_id: str
     account_id: str
+    account: str
     address: str
     name: str
     active: bool
     time_zone: str
     created_at: datetime
     indexed_at: datetime | None
+    created_by: str | None
 
 
-def add_mailbox(engine: sa.Engine, address: str, *, name: str = "", time_zone: str = "UTC") -> MailboxRow:
-    """Add a mailbox, or give the one that is there already. Raises ValueError for what is no address."""
+def add_mailbox(
+    engine: sa.Engine, address: str, *, name: str = "", time_zone: str = "UTC", acting: Acting = BY_NOBODY_KNOWN
+) -> MailboxRow:
+    """Add a mailbox to an account, or give the one that is there already. Raises ValueError for what is no address."""
     address = normal_address(address)
     with engine.begin() as connection:
-        register(connection, [address], datetime.now(UTC), name=name, time_zone=time_zone)
-        return _rows(connection, mailboxes.c.address == address)[0]
+        register(connection, acting, [address], datetime.now(UTC), name=name, time_zone=time_zone)
+        return _rows(connection, mailboxes.c.address == address, mailboxes.c.account_id == acting.account_id)[0]
 
 
-def list_mailboxes(engine: sa.Engine) -> Sequence[MailboxRow]:
-    """All mailboxes by address."""
+def list_mailboxes(engine: sa.Engine, account_id: str | None = None) -> Sequence[MailboxRow]:
+    """All mailboxes by address, or those of one account."""
     with engine.connect() as connection:
-        return _rows(connection, sa.true())
+        return _rows(connection, sa.true() if account_id is None else mailboxes.c.account_id == account_id)
 
 
-def indexed_addresses(engine: sa.Engine) -> frozenset[str]:
-    """Addresses of the mailboxes whose baseline has ended."""
+def indexed_addresses(engine: sa.Engine, account_id: str) -> frozenset[str]:
+    """Addresses of the account's mailboxes whose baseline has ended."""
+    query = sa.select(mailboxes.c.address).where(
+        mailboxes.c.account_id == account_id, mailboxes.c.indexed_at.is_not(None)
+    )
     with engine.connect() as connection:
-        return frozenset(connection.scalars(sa.select(mailboxes.c.address).where(mailboxes.c.indexed_at.is_not(None))))
+        return frozenset(connection.scalars(query))
 
 
-def register_mailboxes(engine: sa.Engine, addresses: Iterable[str]) -> None:
-    """Add the mailboxes of a mail source that are not known yet."""
+def register_mailboxes(engine: sa.Engine, account_id: str, addresses: Iterable[str]) -> None:
+    """Add the mailboxes of an account's mail source that are not known yet."""
     with engine.begin() as connection:
-        register(connection, addresses, datetime.now(UTC))
+        register(connection, Acting(account_id, GATEWAY_ACTOR), addresses, datetime.now(UTC))
 
 
-def mark_indexed(engine: sa.Engine) -> None:
-    """End the baseline of every mailbox: from now on whatever is new in it is announced."""
+def mark_indexed(engine: sa.Engine, account_id: str) -> None:
+    """End the baseline of every mailbox of an account: from now on whatever is new in it is announced."""
     with engine.begin() as connection:
-        update = sa.update(mailboxes).where(mailboxes.c.indexed_at.is_(None)).values(indexed_at=datetime.now(UTC))
-        connection.execute(update)
+        update = sa.update(mailboxes).where(mailboxes.c.account_id == account_id, mailboxes.c.indexed_at.is_(None))
+        connection.execute(update.values(indexed_at=datetime.now(UTC)))
 
 
 def register(
-    connection: sa.Connection, addresses: Iterable[str], now: datetime, *, name: str = "", time_zone: str = "UTC"
+    connection: sa.Connection,
+    acting: Acting,
+    addresses: Iterable[str],
+    now: datetime,
+    *,
+    name: str = "",
+    time_zone: str = "UTC",
 ) -> None:
-    """Add those of the addresses that no mailbox has, inside the caller's transaction."""
+    """Add those of the addresses that no mailbox of the account has, inside the caller's transaction."""
     wanted = sorted(set(addresses))
-    known = set(connection.scalars(sa.select(mailboxes.c.address).where(mailboxes.c.address.in_(wanted))))
+    query = sa.select(mailboxes.c.address).where(
+        mailboxes.c.account_id == acting.account_id, mailboxes.c.address.in_(wanted)
+    )
+    known = set(connection.scalars(query))
     rows = [
         {
             "id": str(uuid4()),
-            "account_id": DEFAULT_ACCOUNT_ID,
+            "account_id": acting.account_id,
             "address": address,
             "name": name or address,
             "active": True,
             "time_zone": time_zone,
             "created_at": now,
+            "created_by": acting.actor,
         }
         for address in wanted
         if address not in known
     ]
     if rows:
         # Another writer may have been faster.
-        insert = sqlite.insert(mailboxes).on_conflict_do_nothing(index_elements=[mailboxes.c.address])
-        connection.execute(insert, rows)
+        insert = sqlite.insert(mailboxes).on_conflict_do_nothing(
+            index_elements=[mailboxes.c.account_id, mailboxes.c.address]
+        )
+        added = connection.scalars(insert.returning(mailboxes.c.id), rows).all()
+        write_acts(connection, acting, Action.MAILBOX_ADDED, added, now)
 
 
-def mailbox_ids(connection: sa.Connection, addresses: Collection[str]) -> dict[str, str]:
-    """Address → id for the addresses, in lower case. Raises UnknownMailbox for one that no mailbox has."""
+def mailbox_ids(connection: sa.Connection, account_id: str, addresses: Collection[str]) -> dict[str, str]:
+    """Address → id for the addresses, in lower case. Raises UnknownMailbox for one that the account has not."""
     wanted = {normal_address(address) for address in addresses}
-    query = sa.select(mailboxes.c.address, mailboxes.c.id).where(mailboxes.c.address.in_(wanted))
+    query = sa.select(mailboxes.c.address, mailboxes.c.id).where(
+        mailboxes.c.account_id == account_id, mailboxes.c.address.in_(wanted)
+    )
     found = {row.address: row.id for row in connection.execute(query)}
     missing = sorted(wanted - found.keys())
     if missing:
         raise UnknownMailbox(
-            f"No mailbox {', '.join(missing)}. Add it first: satchel gateway mailboxes add {missing[0]}"
+            f"The account has no mailbox {', '.join(missing)}. Add it first: satchel gateway mailboxes add {missing[0]}"
         )
     return found
 
@@ -107,16 +132,18 @@ def normal_address(address: str) -> str:
     return normal
 
 
-def _rows(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[MailboxRow]:
+def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[MailboxRow]:
     query = sa.select(
         mailboxes.c.id,
         mailboxes.c.account_id,
+        accounts.c.name,
         mailboxes.c.address,
         mailboxes.c.name,
         mailboxes.c.active,
         mailboxes.c.time_zone,
         mailboxes.c.created_at,
         mailboxes.c.indexed_at,
-    )
-    found = connection.execute(query.where(condition).order_by(mailboxes.c.address))
-    return [MailboxRow(*row) for row in found]
+        mailboxes.c.created_by,
+    ).join_from(mailboxes, accounts)
+    found = connection.execute(query.where(*conditions).order_by(mailboxes.c.address, accounts.c.created_at))
+    return [MailboxRow(*tuple(row)) for row in found]

@@ -1,4 +1,7 @@
-"""The index of messages: which id is in which mailbox, and its envelope. Written together with what it announces."""
+"""The index of messages: which id is in which mailbox, and its envelope. Written together with what it announces.
+
+All of it by account: two accounts may have a mailbox of one address, and in it messages of one id.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from satchel.contract.events import Recipient
+from satchel.gateway.store.audit import GATEWAY_ACTOR, Acting
 from satchel.gateway.store.mailboxes import register
 from satchel.gateway.store.tables import deliveries, mailboxes, messages, webhook_mailboxes, webhooks
 from satchel.gateway.webhooks.decision import DeliveryStatus
@@ -31,24 +35,29 @@ class Arrival:
 
 
 def known_message_ids(
-    engine: sa.Engine, message_ids: Collection[str], *, with_unreadable: bool = True
+    engine: sa.Engine, account_id: str, message_ids: Collection[str], *, with_unreadable: bool = True
 ) -> frozenset[str]:
-    """Those of the ids that the index has, with or without those whose envelope could not be read so far."""
+    """Those of the ids that the account's index has, with or without those whose envelope could not be read so far."""
+    query = (
+        sa.select(messages.c.message_id)
+        .join_from(messages, mailboxes)
+        .where(messages.c.message_id.in_(message_ids), mailboxes.c.account_id == account_id)
+    )
     with engine.connect() as connection:
-        query = sa.select(messages.c.message_id).where(messages.c.message_id.in_(message_ids))
         return frozenset(connection.scalars(query if with_unreadable else query.where(messages.c.readable)))
 
 
-def record_arrivals(engine: sa.Engine, arrivals: Sequence[Arrival]) -> list[str]:
-    """Index messages and write a delivery for each enabled webhook of their mailboxes, all or nothing.
+def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arrival]) -> list[str]:
+    """Index messages of an account and write a delivery for each enabled webhook of their mailboxes, all or nothing.
 
     Messages of the baseline are only indexed. A message that the index has already gets its envelope, if that could
     not be read before, and is not announced again. Returns the ids of the new deliveries.
     """
     now = datetime.now(UTC)
     with engine.begin() as connection:
-        register(connection, {arrival.ref.mailbox for arrival in arrivals}, now)
-        boxes = _mailboxes(connection, {arrival.ref.mailbox for arrival in arrivals})
+        addresses = {arrival.ref.mailbox for arrival in arrivals}
+        register(connection, Acting(account_id, GATEWAY_ACTOR), addresses, now)
+        boxes = _mailboxes(connection, account_id, addresses)
         rows = [_message_row(arrival, boxes[arrival.ref.mailbox], now) for arrival in arrivals]
         numbers = _insert_new(connection, rows)
         _complete(connection, [row for row in rows if row["readable"] and row["message_id"] not in numbers])
@@ -70,9 +79,17 @@ def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[s
 def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
     """Write the envelopes of messages that the index has without one."""
     if rows:
-        is_incomplete = sa.and_(messages.c.message_id == sa.bindparam("known_id"), messages.c.readable.is_(False))
+        is_incomplete = sa.and_(
+            messages.c.message_id == sa.bindparam("known_id"),
+            messages.c.mailbox_id == sa.bindparam("known_mailbox_id"),
+            messages.c.readable.is_(False),
+        )
         fixed = {"message_id", "mailbox_id", "locator", "indexed_at"}
-        values = [{name: row[name] for name in row.keys() - fixed} | {"known_id": row["message_id"]} for row in rows]
+        values = [
+            {name: row[name] for name in row.keys() - fixed}
+            | {"known_id": row["message_id"], "known_mailbox_id": row["mailbox_id"]}
+            for row in rows
+        ]
         connection.execute(sa.update(messages).where(is_incomplete), values)
 
 
@@ -112,8 +129,10 @@ def delivery_id(webhook_id: str, message_id: str) -> str:
     return str(uuid5(UUID(webhook_id), message_id))
 
 
-def _mailboxes(connection: sa.Connection, addresses: set[str]) -> dict[str, str]:
-    query = sa.select(mailboxes.c.address, mailboxes.c.id).where(mailboxes.c.address.in_(addresses))
+def _mailboxes(connection: sa.Connection, account_id: str, addresses: set[str]) -> dict[str, str]:
+    query = sa.select(mailboxes.c.address, mailboxes.c.id).where(
+        mailboxes.c.account_id == account_id, mailboxes.c.address.in_(addresses)
+    )
     return {row.address: row.id for row in connection.execute(query)}
 
 

@@ -1,4 +1,4 @@
-"""The gateway's tables: accounts, mailboxes, keys, the index of messages (metadata only), webhooks and deliveries.
+"""The gateway's tables: accounts, mailboxes, keys, message index (metadata only), webhooks, deliveries, audit trail.
 
 No table holds mail content. Webhook secrets stand in the database as they are, so the file belongs to its owner alone
 (0600, in a folder of 0700) and backups of it are to be kept like passwords.
@@ -43,7 +43,7 @@ accounts = sa.Table(
     "accounts",
     metadata,
     sa.Column("id", _ID, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -52,13 +52,15 @@ mailboxes = sa.Table(
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
-    sa.Column("address", sa.Text, nullable=False, unique=True),
+    sa.Column("address", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("time_zone", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     # Set at the end of the first full pass: what was there before is indexed, and never announced.
     sa.Column("indexed_at", UtcDateTime),
+    sa.Column("created_by", sa.Text),
+    sa.UniqueConstraint("account_id", "address"),
 )
 
 api_keys = sa.Table(
@@ -73,6 +75,10 @@ api_keys = sa.Table(
     sa.Column("expires_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("revoked_at", UtcDateTime),
+    # As the audit trail names an actor; unknown for what was made before there was one. So for mailboxes and webhooks.
+    sa.Column("created_by", sa.Text),
+    # Written from time to time, so a few seconds late.
+    sa.Column("last_used_at", UtcDateTime),
 )
 
 api_key_mailboxes = sa.Table(
@@ -119,6 +125,7 @@ webhooks = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     # Removed webhooks stay for the sake of their delivery history.
     sa.Column("removed_at", UtcDateTime),
+    sa.Column("created_by", sa.Text),
 )
 
 webhook_mailboxes = sa.Table(
@@ -157,4 +164,25 @@ delivery_attempts = sa.Table(
     sa.Column("status_code", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("answer", sa.Text),
+)
+
+# Ids and counts only: no names, no addresses, nothing of content.
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id")),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("subject_kind", sa.String(16)),
+    sa.Column("subject_id", _ID),
+    # Of refused calls: the route's template, the reason and status of the answer, the first of their request ids.
+    sa.Column("route", sa.Text),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("status", sa.Integer),
+    sa.Column("request_id", sa.String(64)),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Index(None, "at"),
+    sqlite_autoincrement=True,
 )

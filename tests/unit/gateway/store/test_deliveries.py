@@ -10,7 +10,7 @@ from satchel.contract.events import MessageEvent
 from satchel.gateway.store.deliveries import BegunAttempt, begin_attempt, finish_attempt, pending_deliveries
 from satchel.gateway.store.mailboxes import add_mailbox, mark_indexed
 from satchel.gateway.store.messages import Arrival, record_arrivals
-from satchel.gateway.store.tables import deliveries, delivery_attempts
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, delivery_attempts
 from satchel.gateway.store.webhooks import (
     UnknownWebhook,
     add_webhook,
@@ -28,9 +28,9 @@ AGAIN = Decision(DeliveryStatus.PENDING, "http_500", 5.0)
 @pytest.fixture
 def delivery(engine: sa.Engine) -> str:
     add_mailbox(engine, MAILBOX)
-    mark_indexed(engine)
+    mark_indexed(engine, DEFAULT_ACCOUNT_ID)
     add_webhook(engine, "w", "https://example.com/hook", mailboxes=[MAILBOX], secret="s" * 16, allow_http=False)
-    return record_arrivals(engine, [Arrival(ref("m"), summary(ref("m")))])[0]
+    return record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(ref("m"), summary(ref("m")))])[0]
 
 
 def begun(engine: sa.Engine, delivery: str, attempt: int) -> BegunAttempt:
@@ -63,12 +63,12 @@ def test_retries_and_the_end(engine: sa.Engine, delivery: str) -> None:
     due_at = finish_attempt(engine, begun(engine, delivery, 1), Outcome(500, b"oops"), AGAIN)
     assert due_at is not None
     assert due_at > datetime.now(UTC)
-    (pending,) = pending_deliveries(engine, due_before=None, limit=10)
+    (pending,) = pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10)
     assert (pending.delivery_id, pending.attempt, pending.due_at) == (delivery, 2, due_at)
-    assert pending_deliveries(engine, due_before=datetime.now(UTC), limit=10) == []
+    assert pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=datetime.now(UTC), limit=10) == []
     done = finish_attempt(engine, begun(engine, delivery, 2), Outcome(200, b"{}"), Decision(DeliveryStatus.DELIVERED))
     assert done is None
-    assert pending_deliveries(engine, due_before=None, limit=10) == []
+    assert pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10) == []
     assert attempts(engine) == [(1, 500, "http_500", True), (2, 200, None, True)]
     assert status(engine) == ("delivered", 2, True)
 

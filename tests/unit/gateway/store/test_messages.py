@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, delivery_id, known_message_ids, record_arrivals
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.gateway.store.webhooks import add_webhook
 from tests.unit.gateway.fakes import MAILBOX, ref, summary
 
@@ -29,16 +30,16 @@ def test_a_second_writer_between_looking_and_writing(engine: sa.Engine, tmp_path
             told.append([])
             add_mailbox(other, MAILBOX)
             hook = add_webhook(other, "w", "https://e.com/", mailboxes=[MAILBOX], secret=None, allow_http=False)
-            told[0] += record_arrivals(other, arrivals("a", "b"))
+            told[0] += record_arrivals(other, DEFAULT_ACCOUNT_ID, arrivals("a", "b"))
             told.append([delivery_id(hook.webhook_id, message_id) for message_id in ("a", "b", "c")])
 
     sa.event.listen(engine, "before_cursor_execute", interfere)
-    announced = record_arrivals(engine, arrivals("b", "c"))
+    announced = record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("b", "c"))
     other.dispose()
     assert told[0] + announced == told[1]
-    assert known_message_ids(engine, ["a", "b", "c"]) == {"a", "b", "c"}
+    assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["a", "b", "c"]) == {"a", "b", "c"}
 
 
 def test_a_message_that_comes_twice_in_one_batch(engine: sa.Engine) -> None:
-    record_arrivals(engine, arrivals("a", "a", "b"))
-    assert known_message_ids(engine, ["a", "b"]) == {"a", "b"}
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("a", "a", "b"))
+    assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["a", "b"]) == {"a", "b"}
