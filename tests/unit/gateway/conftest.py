@@ -79,6 +79,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
         downloads: Downloads | None = None,
         public_url: str | None = None,
         ready: bool = True,
+        archives_at_once: int = 16,
     ) -> ASGIApp:
         async def checks() -> dict[str, bool]:
             return {"store": True, "intake": ready}
@@ -90,7 +91,11 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
         )
         admission = Admission(store, limits)
         return build_application(
-            admission, AttachmentService({DEFAULT_ACCOUNT_ID: source}), checks, public_url=public_url
+            admission,
+            AttachmentService({DEFAULT_ACCOUNT_ID: source}),
+            checks,
+            public_url=public_url,
+            archives_at_once=archives_at_once,
         )
 
     return make

@@ -204,11 +204,12 @@ async def _batches(archive: OpenArchive) -> AsyncGenerator[_Batch, None]:
 
 async def _send_all(first: bytes, batches: AsyncGenerator[_Batch, None], length: int | None, send: Send) -> bytes:
     """Send all but the last batch, which is given back: it holds the end of the directory."""
-    data, given = first, len(first)
+    data, given, is_last = first, len(first), False
     try:
-        async for batch in batches:
+        while not is_last:
             await send({"type": "http.response.body", "body": data, "more_body": True})
-            data = batch.data
+            batch = await anext(batches)
+            data, is_last = batch.data, batch.is_last
             given += len(data)
     except SourceError as error:
         raise StreamBroken(type(error).__name__) from error
