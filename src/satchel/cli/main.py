@@ -6,7 +6,8 @@ import typer
 from rich.console import Console
 
 from satchel import __version__
-from satchel.cli import collector, demo, fetch, gateway, init, ls
+from satchel.cli import collector, demo, fetch, init, ls
+from satchel.cli.gateway import commands as gateway
 from satchel.cli.output import CommandError
 
 _HELP = """Attachments from shared mailboxes: an API to list and stream them, and a collector that files them.

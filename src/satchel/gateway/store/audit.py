@@ -3,39 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
+from satchel.gateway.audit import UNKNOWN_ACTOR, Action, key_actor
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, accounts, api_keys, audit_events
-
-UNKNOWN_ACTOR = "unknown"
-# What the gateway does by itself, such as taking up a mailbox that it finds at its source.
-GATEWAY_ACTOR = "gateway"
-
-
-class Action(StrEnum):
-    """What happened. All but the last are acts of administration."""
-
-    ACCOUNT_ADDED = "account.added"
-    MAILBOX_ADDED = "mailbox.added"
-    KEY_CREATED = "key.created"
-    KEY_REVOKED = "key.revoked"
-    WEBHOOK_ADDED = "webhook.added"
-    WEBHOOK_ENABLED = "webhook.enabled"
-    WEBHOOK_DISABLED = "webhook.disabled"
-    WEBHOOK_REMOVED = "webhook.removed"
-    CALL_REFUSED = "call.refused"
-
-    @property
-    def subject_kind(self) -> str:
-        return self.value.partition(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """Who does something, and in which account: `cli:<user id>` or one of the names above."""
+    """Who does something, and in which account."""
 
     account_id: str = DEFAULT_ACCOUNT_ID
     actor: str = UNKNOWN_ACTOR
@@ -73,11 +51,6 @@ class AuditEvent:
     status: int | None
     request_id: str | None
     count: int
-
-
-def key_actor(key_id: str | None) -> str:
-    """A key as the trail names an actor."""
-    return UNKNOWN_ACTOR if key_id is None else f"key:{key_id}"
 
 
 def write_act(connection: sa.Connection, acting: Acting, action: Action, subject_id: str, at: datetime) -> None:

@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from satchel.gateway.store.audit import BY_NOBODY_KNOWN, UNKNOWN_ACTOR, Acting, Action, write_act
+from satchel.gateway.audit import UNKNOWN_ACTOR, Action
+from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.tables import accounts, mailboxes, webhook_mailboxes, webhooks
 from satchel.gateway.webhooks.egress import RefusedEndpoint, check_endpoint, is_public, literal_address

@@ -1,0 +1,13 @@
+"""`satchel gateway …`: the groups of its commands put together."""
+
+import typer
+
+from satchel.cli.gateway import accounts, audit, keys, mailboxes, serve, webhooks
+
+app = typer.Typer(help="The gateway: an API in front of the mail server.", no_args_is_help=True)
+app.command("serve")(serve.serve)
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(mailboxes.app, name="mailboxes")
+app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
+app.command("audit")(audit.audit)
