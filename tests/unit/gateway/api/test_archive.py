@@ -183,10 +183,11 @@ async def test_listed_sizes_that_are_no_promise_do_no_harm(
 
 
 async def test_a_client_that_leaves_ends_the_reading(files: dict[str, MemoryContent], archive: Archive) -> None:
-    files["a3"].stalls_at = 1
+    files["a1"].pieces, files["a1"].size, files["a1"].stalls_at = [LARGE, LARGE], 2 * len(LARGE), 1
+    files["a1"].attachment = attachment("a1", LARGE + LARGE)
     answer = await archive(leave_after_bytes=1)
     assert (answer.status, answer.complete) == (200, False)
-    assert [content.closed for content in files.values()] == [1, 1, 0, 1]
+    assert [content.closed for content in files.values()] == [1, 0, 0, 0]
 
 
 async def test_more_archives_than_allowed_are_refused(
