@@ -17,6 +17,7 @@ from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
+from satchel.gateway.audit import GATEWAY_ACTOR
 from satchel.gateway.intake import Intake
 from satchel.gateway.limiting import open_limits
 from satchel.gateway.recorder import Recorder
@@ -24,7 +25,6 @@ from satchel.gateway.retention import keep_audit_days
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings
 from satchel.gateway.store.accounts import register_accounts
-from satchel.gateway.store.audit import GATEWAY_ACTOR
 from satchel.gateway.store.database import Store, is_reachable, open_database
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
