@@ -25,18 +25,24 @@ from satchel.gateway.store.webhooks import add_webhook
 MAILBOX = "invoices@example.test"
 _RUN = (
     "import sys; from pathlib import Path; from satchel.gateway.app import run; "
-    "from satchel.gateway.settings import GatewaySettings; run(GatewaySettings.load(Path(sys.argv[1])))"
+    "from satchel.gateway.settings import GatewaySettings; "
+    "run(GatewaySettings.load(Path(sys.argv[1])), api_only=sys.argv[2:] == ['--api-only'])"
 )
 
 
 @dataclass
 class Gateway:
-    """Start, stop and kill it as often as the test wants; `url` changes with every start."""
+    """Start, stop and kill it as often as the test wants; `url` changes with every start.
+
+    With `options` and a `log_name` of its own it can be a second process on the folder of another.
+    """
 
     folder: Path
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
     key: str = ""
+    options: tuple[str, ...] = ()
+    log_name: str = "log"
 
     @property
     def maildir(self) -> Path:
@@ -44,7 +50,7 @@ class Gateway:
 
     @property
     def log(self) -> str:
-        return (self.folder / "log").read_text("utf-8")
+        return (self.folder / self.log_name).read_text("utf-8")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -82,10 +88,10 @@ class Gateway:
             )
         engine.dispose()
 
-    def spawn(self, log_name: str = "log") -> subprocess.Popen[bytes]:
-        with (self.folder / log_name).open("wb") as log:
+    def spawn(self, log_name: str | None = None) -> subprocess.Popen[bytes]:
+        with (self.folder / (log_name or self.log_name)).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", _RUN, str(self.folder / "satchel.toml")], stdout=log, stderr=log
+                [sys.executable, "-c", _RUN, str(self.folder / "satchel.toml"), *self.options], stdout=log, stderr=log
             )
 
     def start(self) -> None:
@@ -93,7 +99,7 @@ class Gateway:
         self.process = self.spawn()
         give_up = time.monotonic() + 30
         while time.monotonic() < give_up and self.process.poll() is None:
-            listening = re.search(r'"port": (\d+), "event": "listening"', self.log)
+            listening = re.search(r'"port": ?(\d+), ?"event": ?"listening"', self.log)
             if listening is not None:
                 self.url = f"http://127.0.0.1:{listening[1]}"
                 if requests.get(f"{self.url}/readyz", timeout=5).status_code == 200:
