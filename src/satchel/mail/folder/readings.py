@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from satchel.mail.folder.ids import attachment_id
 from satchel.mail.folder.message import OpenMessage
 from satchel.mail.mime import Bounds, FoundAttachment, MessageStructure, SizeIndex, measure, read_structure
 
@@ -43,6 +44,15 @@ class Reading:
         self._under_way: Future[None] | None = None
         self._structure: MessageStructure | None = None
         self._sizes: dict[str, SizeIndex] = {}
+        self._by_id: tuple[str, dict[str, FoundAttachment]] | None = None
+
+    def by_id(self, of_message: str, structure: MessageStructure) -> dict[str, FoundAttachment]:
+        """The message's attachments by their ids, so that thousands are opened without comparing each with all."""
+        known = self._by_id
+        if known is None or known[0] != of_message:
+            ids = {attachment_id(of_message, found.fingerprint): found for found in structure.attachments}
+            known = self._by_id = (of_message, ids)
+        return known[1]
 
     def structure(
         self, message: OpenMessage, fd: int, bounds: Bounds, max_bytes: int | None = None

@@ -224,10 +224,8 @@ class FolderSource:
     def _content(self, ref: MessageRef, opened: OpenMessage, wanted: str, fd: int, lane: _Lane) -> FolderContent:
         reading = self._readings.of(opened)
         structure = reading.structure(opened, fd, self._bounds, lane.max_bytes)
-        for found in structure.attachments:
-            if attachment_id(ref.message_id, found.fingerprint) == wanted:
-                break
-        else:
+        found = reading.by_id(ref.message_id, structure).get(wanted)
+        if found is None:
             raise AttachmentNotFound("The message has no such attachment, or it changed: list its attachments again.")
         if found.kind is not AttachmentType.FILE:
             raise NotDownloadable("Only file attachments can be downloaded.")
