@@ -1,0 +1,137 @@
+"""A database of an earlier version, with rows in it, becomes one of this version and keeps them."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+from satchel.durable.database import open_engine, sqlite_url
+from satchel.gateway.access import hash_key, new_key
+from satchel.gateway.store import database
+from satchel.gateway.store.calls import find_call
+from satchel.gateway.store.database import DATABASE_FILE, open_database
+from satchel.gateway.store.deliveries import pending_deliveries
+from satchel.gateway.store.keys import list_keys
+from satchel.gateway.store.mailboxes import list_mailboxes
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, metadata
+from satchel.gateway.store.webhooks import list_webhooks
+
+KEY = new_key(lambda count: b"\x01" * count)
+NOW = "'2026-01-02 03:04:05.000000'"
+ROWS_OF_0001 = (
+    f"INSERT INTO mailboxes VALUES ('box', '{DEFAULT_ACCOUNT_ID}', 'a@e.test', 'A', 1, 'UTC', {NOW}, {NOW})",
+    f"INSERT INTO mailboxes VALUES ('box2', '{DEFAULT_ACCOUNT_ID}', 'b@e.test', 'B', 1, 'UTC', {NOW}, NULL)",
+    f"""INSERT INTO api_keys VALUES ('key', '{DEFAULT_ACCOUNT_ID}', 'K', 'satchel_x', '{hash_key(KEY)}',
+        '["messages:read"]', NULL, {NOW}, NULL)""",
+    "INSERT INTO api_key_mailboxes VALUES ('key', 'box')",
+    f"""INSERT INTO messages VALUES (7, 'm', 'box', 'file', '<m@e.test>', 'c', {NOW}, '{{}}', '{{}}', '[]', '[]',
+        'Subject', 1, 1, {NOW})""",
+    f"INSERT INTO webhooks VALUES ('hook', '{DEFAULT_ACCOUNT_ID}', 'W', 'https://e.test/', 's', 1, {NOW}, NULL)",
+    "INSERT INTO webhook_mailboxes VALUES ('hook', 'box')",
+    f"INSERT INTO deliveries VALUES ('d', 'hook', 7, 'pending', 1, {NOW}, {NOW}, NULL, 500, 'http_500', 'no')",
+    f"INSERT INTO delivery_attempts VALUES ('d', 1, {NOW}, {NOW}, 500, 'http_500', 'no')",
+)
+
+
+def at_revision(path: Path, revision: str) -> sa.Engine:
+    """An engine of a database brought to a revision, as an earlier version left it."""
+    engine = open_engine(sqlite_url(path))
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        config.attributes.update(connection=connection, version_table="alembic_version")
+        command.upgrade(config, revision)
+    return engine
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    engine = at_revision(tmp_path / DATABASE_FILE, "0001")
+    with engine.begin() as connection:
+        for statement in ROWS_OF_0001:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    return tmp_path
+
+
+def test_nothing_is_lost_and_the_schema_is_as_if_it_were_new(old: Path) -> None:
+    engine = open_database(old)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        counts = {
+            table.name: connection.scalar(sa.select(sa.func.count()).select_from(table))
+            for table in metadata.sorted_tables
+        }
+    assert counts == {
+        "accounts": 1,
+        "mailboxes": 2,
+        "api_keys": 1,
+        "api_key_mailboxes": 1,
+        "messages": 1,
+        "webhooks": 1,
+        "webhook_mailboxes": 1,
+        "deliveries": 1,
+        "delivery_attempts": 1,
+        "audit_events": 0,
+    }
+    record, message = find_call(engine, hash_key(KEY), "m")
+    assert record is not None
+    assert message is not None
+    assert (record.key_id, message.mailbox, message.locator) == ("key", "a@e.test", "file")
+    assert [(row.account, row.created_by, row.last_used_at) for row in list_keys(engine)] == [("default", None, None)]
+    assert [(row.address, row.indexed_at is not None) for row in list_mailboxes(engine)] == [
+        ("a@e.test", True),
+        ("b@e.test", False),
+    ]
+    assert [row.mailboxes for row in list_webhooks(engine)] == [("a@e.test",)]
+    assert [d.delivery_id for d in pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=9)] == ["d"]
+    engine.dispose()
+
+
+def test_the_references_hold_afterwards(old: Path) -> None:
+    engine = open_database(old)
+    for refused in ("DELETE FROM mailboxes WHERE id = 'box'", "INSERT INTO api_key_mailboxes VALUES ('key', 'none')"):
+        with engine.begin() as connection, pytest.raises(sa.exc.IntegrityError):
+            connection.exec_driver_sql(refused)
+    with engine.begin() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    engine.dispose()
+
+
+def test_a_row_that_refers_to_nothing_undoes_the_upgrade(old: Path) -> None:
+    engine = open_engine(sqlite_url(old / DATABASE_FILE))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.exec_driver_sql("INSERT INTO api_key_mailboxes VALUES ('key', 'none')")
+        connection.commit()
+        connection.invalidate()
+    with pytest.raises(sa.exc.InvalidRequestError, match="api_key_mailboxes"):
+        open_database(old)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
+        assert connection.exec_driver_sql("SELECT count(*) FROM mailboxes").scalar() == 2
+    engine.dispose()
+
+
+def test_the_way_back(old: Path) -> None:
+    open_database(old).dispose()
+    engine = open_engine(sqlite_url(old / DATABASE_FILE))
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        connection.rollback()
+        with connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            config.attributes.update(connection=connection, version_table="alembic_version")
+            command.downgrade(config, "0001")
+            assert connection.exec_driver_sql("SELECT count(*) FROM mailboxes").scalar() == 2
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        connection.invalidate()
+    engine.dispose()
