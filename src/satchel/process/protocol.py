@@ -10,6 +10,8 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 64 * 1024
+# In the state of every request that comes while the server drains.
+STOPPING = "satchel.stopping"
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +88,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._has_head = True
         super().on_headers_complete()
+        if self.app_state.get(STOPPING):
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._is_whole = True
@@ -99,6 +103,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST)
+
+    def end_after_answer(self) -> bool:
+        """Have an answer that is under way be the connection's last; False where none is."""
+        # uvicorn has no cycle before the first request, whatever its types say.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete:
+            return self.transport.get_write_buffer_size() > 0
+        cycle.keep_alive = False
+        return True
 
     def _request_is_late(self) -> None:
         self._request_timer = None
