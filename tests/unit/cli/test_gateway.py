@@ -122,3 +122,15 @@ def test_settings_that_are_wrong_stop_the_command(office: Office) -> None:
 def test_an_empty_list_says_what_to_do(office: Office) -> None:
     assert "satchel gateway keys create" in office.good("gateway", "keys", "list")
     assert "satchel gateway webhooks add" in office.good("gateway", "webhooks", "list")
+
+
+@pytest.mark.parametrize("api_only", [False, True])
+def test_the_api_alone_is_served_where_that_is_asked(
+    office: Office, monkeypatch: pytest.MonkeyPatch, api_only: bool
+) -> None:
+    from satchel.gateway import app as gateway_app
+
+    asked: list[bool] = []
+    monkeypatch.setattr(gateway_app, "run", lambda settings, *, api_only: asked.append(api_only))
+    office.good("gateway", "serve", *(["--api-only"] if api_only else []))
+    assert asked == [api_only]

@@ -35,11 +35,12 @@ async def test_names_in_use_stay() -> None:
 async def test_above_the_bound_the_longest_idle_goes_first() -> None:
     clock = Clock()
     window = MemoryWindow(clock, max_names=3)
-    for name in ("a", "b", "c"):
-        await window.take(name, 1)
+    for name in ("a", "b", "c", "a"):
+        assert (await window.take(name, 2)).admitted
         clock.now += 1
-    await window.take("d", 1)
-    assert [(await window.take(name, 1)).admitted for name in ("d", "c", "b", "a")] == [False, False, False, True]
+    await window.take("d", 2)
+    assert [(await window.take(name, 2)).remaining for name in ("a", "c", "d")] == [0, 0, 0]
+    assert (await window.take("b", 2)).remaining == 1
 
 
 async def test_refused_calls_bring_no_names() -> None:
