@@ -1,8 +1,9 @@
 """Puts the gateway together and runs it: source → intake → durable deliveries, and the API over the same index."""
 
 import asyncio
+import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,17 +16,22 @@ from satchel.durable.engine import DurableEngine
 from satchel.gateway.addresses import parse_networks
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
+from satchel.gateway.api.boundary import Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
 from satchel.gateway.audit import GATEWAY_ACTOR
 from satchel.gateway.intake import Intake
 from satchel.gateway.limiting import open_limits
+from satchel.gateway.measured import TracedAdmission, measured
+from satchel.gateway.metrics import Metrics, MetricsServer
+from satchel.gateway.readiness import Checks, Readiness, SourceProbe
 from satchel.gateway.recorder import Recorder
 from satchel.gateway.retention import keep_audit_days
 from satchel.gateway.service import AttachmentService
-from satchel.gateway.settings import AccountSettings, GatewaySettings
+from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings
 from satchel.gateway.store.accounts import register_accounts
-from satchel.gateway.store.database import Store, is_reachable, open_database
+from satchel.gateway.store.database import Store, open_database
+from satchel.gateway.tracing import open_tracing
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
@@ -33,6 +39,8 @@ from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs
 from satchel.process.protocol import Patience
 from satchel.process.server import Server
+from satchel.process.tls import Certificate
+from satchel.settings import SettingsError
 
 _ENGINE_FILE = "durable.db"
 # Short, because a receiver that fetches before it answers gets nothing any more; the attempt is made again later.
@@ -51,9 +59,13 @@ async def serve(settings: GatewaySettings) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises DataFolderInUse, SettingsError."""
     configure_logs(settings.log)
     with data_folder_lock(settings.data_dir, "gateway"):
-        async with _store(settings) as store, _deliveries(settings, store) as deliveries:
+        async with (
+            _store(settings) as store,
+            _observers(settings, store) as observers,
+            _deliveries(settings, store, observers) as deliveries,
+        ):
             accounts = await _accounts(settings, store)
-            async with _sources(accounts) as sources:
+            async with _sources(accounts, observers) as sources:
                 intakes = [
                     Intake(account_id, source, store, deliveries, sweep_seconds=settings.webhooks.sweep_seconds)
                     for account_id, source in sources.items()
@@ -62,7 +74,8 @@ async def serve(settings: GatewaySettings) -> None:
                 def checks() -> dict[str, bool]:
                     return {"intake": all(intake.is_caught_up for intake in intakes)}
 
-                async with _api(settings, store, accounts, sources, checks) as server:
+                _measure_intake(observers.metrics, intakes)
+                async with _api(settings, store, accounts, sources, observers, checks) as server:
                     await _serve_and_take_in(server, intakes, keep_audit_days(store, settings.audit_days))
     log.info("gateway_stopped")
 
@@ -74,9 +87,12 @@ async def serve_api(settings: GatewaySettings) -> None:
     SettingsError.
     """
     configure_logs(settings.log)
-    async with _store(settings) as store:
+    async with _store(settings) as store, _observers(settings, store) as observers:
         accounts = await _accounts(settings, store)
-        async with _sources(accounts) as sources, _api(settings, store, accounts, sources, dict) as server:
+        async with (
+            _sources(accounts, observers) as sources,
+            _api(settings, store, accounts, sources, observers, dict) as server,
+        ):
             log.info("gateway_starting", version=__version__, python=sys.version.split()[0], api_only=True)
             await server.serve()
     log.info("gateway_stopped")
@@ -88,22 +104,26 @@ async def _api(
     store: Store,
     accounts: Mapping[str, AccountSettings],
     sources: Mapping[str, MailSource],
-    checks: Callable[[], dict[str, bool]],
+    observers: Observers,
+    checks: Checks,
 ) -> AsyncIterator[Server]:
     """The API's server, which waits to be started. `checks` are those of `/readyz` beside the API's own."""
     calls_per_minute = {account_id: account.rate_limit_per_minute for account_id, account in accounts.items()}
-    recorder = Recorder(store)
-    async with recorder.running(), open_limits(settings.limits, calls_per_minute) as (limits, limit_checks):
-
-        async def ready() -> dict[str, bool]:
-            return {"store": await store.call(is_reachable), **checks(), **limit_checks()}
-
+    probes = [SourceProbe(account_id, source) for account_id, source in sources.items()]
+    async with open_limits(settings.limits, calls_per_minute) as (limits, limit_checks), _tls(settings.tls) as tls:
+        metrics, tracing = observers.metrics, observers.tracing
+        if metrics is not None:
+            metrics.read_gauge("open_streams", "Downloads and archives under way.", lambda: limits.downloads.in_use)
         application = build_application(
-            Admission(store, limits, accounts=accounts),
+            Admission(store, limits, accounts=accounts)
+            if tracing is None
+            else TracedAdmission(store, limits, tracing, accounts=accounts),
             AttachmentService(sources),
-            ready,
+            Readiness(store, probes, (checks, limit_checks)).checks,
             public_url=settings.public_url,
-            recorder=recorder,
+            observers=observers,
+            archives_at_once=settings.limits.archives,
+            docs_page=settings.docs_page,
         )
         trusted = parse_networks(settings.trusted_proxies)
         yield Server(
@@ -113,7 +133,52 @@ async def _api(
             grace_seconds=settings.shutdown_grace_seconds,
             protocol=EnvelopeProtocol,
             patience=Patience(settings.request_timeout_seconds, settings.client_stall_seconds),
+            tls=tls,
         )
+
+
+@asynccontextmanager
+async def _tls(settings: TlsSettings) -> AsyncIterator[ssl.SSLContext | None]:
+    """The listener's certificate, looked after in the block; None where the settings name none."""
+    if settings.certificate_file is None or settings.key_file is None:
+        yield None
+        return
+    try:
+        certificate = Certificate(settings.certificate_file, settings.key_file)
+    except SettingsError as error:
+        raise SettingsError(f"[gateway] {error}") from None
+    async with certificate.watched():
+        yield certificate.context
+
+
+@asynccontextmanager
+async def _observers(settings: GatewaySettings, store: Store) -> AsyncIterator[Observers]:
+    """Who is told of every call. The metrics have a listener of their own, for the length of the block."""
+    async with AsyncExitStack() as opened:
+        recorder = Recorder(store)
+        await opened.enter_async_context(recorder.running())
+        tracing = await opened.enter_async_context(open_tracing(settings.tracing))
+        metrics = None
+        if settings.metrics.listen_port is not None:
+            metrics = Metrics()
+            listener = MetricsServer(metrics, host=settings.metrics.listen_host, port=settings.metrics.listen_port)
+            await opened.enter_async_context(listener.running())
+        yield Observers(recorder, metrics, tracing)
+
+
+def _measure_intake(metrics: Metrics | None, intakes: Sequence[Intake]) -> None:
+    if metrics is None:
+        return
+    metrics.read_counter(
+        "messages_indexed",
+        "Messages that have come into the index since the start.",
+        lambda: sum(intake.indexed_count for intake in intakes),
+    )
+    metrics.read_gauge(
+        "undescribed_messages",
+        "Messages whose envelope could not be read yet and is tried again.",
+        lambda: sum(intake.undescribed_count for intake in intakes),
+    )
 
 
 async def _serve_and_take_in(server: Server, intakes: Sequence[Intake], retention: Coroutine[Any, Any, None]) -> None:
@@ -134,7 +199,9 @@ async def _accounts(settings: GatewaySettings, store: Store) -> dict[str, Accoun
 
 
 @asynccontextmanager
-async def _sources(accounts: Mapping[str, AccountSettings]) -> AsyncIterator[dict[str, MailSource]]:
+async def _sources(
+    accounts: Mapping[str, AccountSettings], observers: Observers
+) -> AsyncIterator[dict[str, MailSource]]:
     """A mail source for each account, by the account's id."""
     async with AsyncExitStack() as opened:
         sources: dict[str, MailSource] = {}
@@ -145,7 +212,7 @@ async def _sources(accounts: Mapping[str, AccountSettings]) -> AsyncIterator[dic
                 rescan_seconds=account.folder.rescan_seconds,
             )
             opened.push_async_callback(source.aclose)
-            sources[account_id] = source
+            sources[account_id] = measured(source, observers.metrics, observers.tracing)
         yield sources
 
 
@@ -159,10 +226,11 @@ async def _store(settings: GatewaySettings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def _deliveries(settings: GatewaySettings, store: Store) -> AsyncIterator[Deliveries]:
+async def _deliveries(settings: GatewaySettings, store: Store, observers: Observers) -> AsyncIterator[Deliveries]:
     engine = DurableEngine("satchel-gateway", sqlite_url(settings.data_dir / _ENGINE_FILE))
     sender = WebhookSender(settings.webhooks)
-    deliveries = Deliveries(store, engine, sender, settings.webhooks)
+    on_attempt = observers.metrics.note_delivery if observers.metrics is not None else None
+    deliveries = Deliveries(store, engine, sender, settings.webhooks, on_attempt=on_attempt)
     try:
         await engine.launch()
         yield deliveries

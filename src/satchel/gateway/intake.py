@@ -49,6 +49,7 @@ class Intake:
         self._first_pass = True
         self._indexed: frozenset[str] | None = None
         self._undescribed: dict[str, tuple[MessageRef, int]] = {}
+        self._indexed_count = 0
         # The watch and the sweep may come to one message at once: then the second finds it in the index.
         self._recording = asyncio.Lock()
 
@@ -56,6 +57,16 @@ class Intake:
     def is_caught_up(self) -> bool:
         """Whether everything that the source had at the start is in the index."""
         return not self._first_pass
+
+    @property
+    def indexed_count(self) -> int:
+        """How many messages have come into the index since the start."""
+        return self._indexed_count
+
+    @property
+    def undescribed_count(self) -> int:
+        """How many messages wait for being described at a later try."""
+        return len(self._undescribed)
 
     async def run(self) -> None:
         """Watch the source and sweep until cancelled; trouble with the source or the database is tried again."""
@@ -151,6 +162,7 @@ class Intake:
         for arrival in arrivals:
             if arrival.summary is not None:
                 self._undescribed.pop(arrival.ref.message_id, None)
+        self._indexed_count += len(arrivals)
         log.info("messages_indexed", count=len(arrivals), deliveries=len(delivery_ids))
         now = datetime.now(UTC)
         await asyncio.gather(*(self._deliveries.enqueue(PendingDelivery(id_, 1, now)) for id_ in delivery_ids))

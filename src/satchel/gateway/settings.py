@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from satchel.gateway.addresses import parse_networks
 from satchel.process.logs import LogSettings
@@ -130,6 +130,12 @@ class TlsSettings(SettingsTable):
         default=None, description="PEM file with the certificate and its chain. Unset: plain HTTP."
     )
     key_file: Path | None = Field(default=None, description="PEM file with the certificate's private key.")
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file are set together, or neither is")
+        return self
 
 
 class MetricsSettings(SettingsTable):

@@ -4,26 +4,41 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
 
+from satchel.contract.errors import Reason, UpstreamTrouble
 from satchel.gateway.admission import Caller
 from satchel.gateway.api.failures import answer_failure, header, internal_error
+from satchel.gateway.metrics import Metrics
 from satchel.gateway.recorder import Recorder
-from satchel.process.logs import error_place
+from satchel.gateway.spans import RequestSpan, Tracing
+from satchel.process.logs import bound, error_place
+from satchel.process.server import is_stopping
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+_HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+# A load balancer sends the next try elsewhere; a single gateway is back in about that time.
+_STOPPING_RETRY_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class StreamBroken(Exception):
     """The body of an answer cannot be ended as announced; the connection has to go, so that it looks short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who is told of every call that has ended: the audit trail, the metrics, the traces."""
+
+    recorder: Recorder | None = None
+    metrics: Metrics | None = None
+    tracing: Tracing | None = None
+
+
+NOBODY = Observers()
 
 
 @dataclass(slots=True)
@@ -33,12 +48,17 @@ class _Sent:
 
 
 class Boundary:
-    """ASGI middleware around all routes. It never lets an exception out to the server."""
+    """ASGI middleware around all routes. It never lets an exception out to the server.
 
-    def __init__(self, app: ASGIApp, *, public_url: str | None, recorder: Recorder | None = None) -> None:
+    While the server drains, whatever is no question for the process's health is refused.
+    """
+
+    def __init__(self, app: ASGIApp, *, public_url: str | None, observers: Observers = NOBODY) -> None:
         self._app = app
         self._public_url = public_url
-        self._recorder = recorder
+        self._recorder = observers.recorder
+        self._metrics = observers.metrics
+        self._tracing = observers.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,43 +79,69 @@ class Boundary:
             await send(message)
 
         started = time.perf_counter()
-        with bound_contextvars(request_id=request_id):
+        span = self._begin_span(scope)
+        with bound(request_id=request_id) if span is None else bound(request_id=request_id, trace_id=span.trace_id):
             try:
-                async with _Containment() as containment:
-                    await self._app(scope, receive, send_marked)
-                if containment.failed and not sent.status:
-                    failure = internal_error()
-                    await answer_failure(failure, scope, receive, send_marked, public_url=self._public_url)
+                await self._answer(scope, receive, send_marked, sent)
             finally:
                 caller.end()
-                if self._recorder is not None:
-                    self._recorder.note(caller, getattr(scope.get("route"), "path", None), sent.status, request_id)
-                _log_request(scope, caller, sent, time.perf_counter() - started)
+                self._tell(scope, caller, sent, time.perf_counter() - started)
+                if span is not None:
+                    span.end(_route(scope), sent.status)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, sent: _Sent) -> None:
+        """The application's answer, or that of a failure of ours.
+
+        When the answer has begun already, returning without the end of the body makes the server close the connection.
+        """
+        try:
+            if is_stopping(scope) and scope["path"] not in _HEALTH_PATHS:
+                await answer_failure(_stopping(), scope, receive, send, public_url=self._public_url)
+            else:
+                await self._app(scope, receive, send)
+        except StreamBroken as broken:
+            log.warning("answer_broken_off", reason=str(broken))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its class and place are logged, and never its text
+            log.error("call_failed", error=type(error).__name__, where=error_place(error))  # noqa: TRY400
+            if not sent.status:
+                await answer_failure(internal_error(), scope, receive, send, public_url=self._public_url)
+
+    def _begin_span(self, scope: Scope) -> RequestSpan | None:
+        if self._tracing is None:
+            return None
+        return self._tracing.begin_request(scope["method"], scope["scheme"], header(scope, b"traceparent"))
+
+    def _tell(self, scope: Scope, caller: Caller, sent: _Sent, seconds: float) -> None:
+        route, method, status = _route(scope), scope["method"], sent.status
+        if self._recorder is not None:
+            self._recorder.note(caller, route, status, scope["state"]["request_id"])
+        if self._metrics is not None:
+            self._metrics.note(caller, route, method, status, seconds, sent.body_bytes)
+        write = log.debug if scope["path"] in _HEALTH_PATHS else log.info
+        write(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            body_bytes=sent.body_bytes,
+            milliseconds=round(seconds * 1000, 1),
+            key_id=caller.key_id,
+        )
 
 
-class _Containment:
-    """Logs an exception by its class and place, never by its text, and lets it go no further.
+def _stopping() -> UpstreamTrouble:
+    return UpstreamTrouble(
+        "The gateway is stopping. Try again later.",
+        status=503,
+        reason=Reason.STOPPING,
+        retry_after_seconds=_STOPPING_RETRY_SECONDS,
+    )
 
-    When the answer has begun already, returning without the end of the body makes the server close the connection.
-    """
 
-    def __init__(self) -> None:
-        self.failed = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self.failed = True
-        if isinstance(error, StreamBroken):
-            log.warning("answer_broken_off", reason=str(error))
-        else:
-            log.error("call_failed", error=type(error).__name__, where=error_place(error))
-        return True
+def _route(scope: Scope) -> str | None:
+    """The template of the path, None where no route took it."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return path
 
 
 def _request_id(scope: Scope) -> str:
@@ -108,16 +154,3 @@ def _own_headers(request_id: str, caller: Caller) -> list[tuple[bytes, bytes]]:
     if caller.rate is not None:
         headers.extend((name.lower().encode(), value.encode()) for name, value in caller.rate.headers().items())
     return headers
-
-
-def _log_request(scope: Scope, caller: Caller, sent: _Sent, seconds: float) -> None:
-    write = log.debug if scope["path"] in _QUIET_PATHS else log.info
-    write(
-        "request",
-        method=scope["method"],
-        route=getattr(scope.get("route"), "path", None),
-        status=sent.status,
-        body_bytes=sent.body_bytes,
-        milliseconds=round(seconds * 1000, 1),
-        key_id=caller.key_id,
-    )

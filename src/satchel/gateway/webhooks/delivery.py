@@ -15,7 +15,7 @@ from satchel.durable.engine import DurableEngine
 from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import BegunAttempt, PendingDelivery, begin_attempt, finish_attempt
-from satchel.gateway.webhooks.decision import Outcome, decide
+from satchel.gateway.webhooks.decision import DeliveryStatus, Outcome, decide
 from satchel.gateway.webhooks.egress import (
     PublicResolver,
     RefusedAddress,
@@ -108,12 +108,15 @@ class Deliveries:
         sender: WebhookSender,
         settings: WebhookSettings,
         jitter: Callable[[], float] = random.random,
+        on_attempt: Callable[[DeliveryStatus], None] | None = None,
     ) -> None:
+        """`on_attempt` is told what a delivery has become by each attempt."""
         self._store = store
         self._engine = engine
         self._sender = sender
         self._settings = settings
         self._jitter = jitter
+        self._on_attempt = on_attempt
         engine.register(WORKFLOW, self.attempt, concurrency=settings.max_parallel)
 
     async def enqueue(self, delivery: PendingDelivery) -> None:
@@ -141,6 +144,8 @@ class Deliveries:
             now=datetime.now(UTC),
         )
         due_at = await self._store.call(finish_attempt, begun, outcome, decision)
+        if self._on_attempt is not None:
+            self._on_attempt(decision.status)
         log.info(
             "delivery_attempted",
             delivery_id=delivery_id,
