@@ -9,7 +9,7 @@ import pytest
 from satchel.contract.headers import retry_after
 from satchel.gateway.limits import AccountRates, rate_limited
 from satchel.gateway.redis_window import RedisCounts, SharedWindow, open_pool
-from satchel.gateway.windows import MemoryWindow, Window
+from satchel.gateway.windows import MemoryWindow, Taken, Window
 from tests.redis_server import RedisServer, redis_server
 
 pytestmark = pytest.mark.service
@@ -28,7 +28,7 @@ class Clock:
 class Refusing:
     """What stands behind a shared window, where nothing may reach it."""
 
-    async def take(self, name: str, limit: int, cost: int = 1) -> None:
+    async def take(self, name: str, limit: int, cost: int = 1) -> Taken:
         raise AssertionError("counted in memory, though Redis answers")
 
 
@@ -50,7 +50,7 @@ async def window(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[
         return
     counts = RedisCounts(open_pool(request.getfixturevalue("redis").url), clock=clock)
     try:
-        yield SharedWindow(counts, uuid4().hex, Refusing())  # type: ignore[arg-type]
+        yield SharedWindow(counts, uuid4().hex, Refusing())
         assert counts.is_answering
     finally:
         await counts.close()
