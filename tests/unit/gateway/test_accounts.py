@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from satchel.contract.scopes import Scope
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
+from satchel.gateway.api.boundary import Observers
 from satchel.gateway.downloads import Downloads
 from satchel.gateway.intake import Intake
 from satchel.gateway.limits import AccountRates, FailedKeys, Limits
@@ -113,7 +114,7 @@ def serve(store: Store, tenants: list[Tenant], recorder: Recorder) -> ASGIApp:
         AccountRates(MemoryWindow(), lambda _: 0), FailedKeys(MemoryWindow(), 0), Downloads(per_key=9, in_all=9)
     )
     admission = Admission(store, limits, accounts=sources)
-    return build_application(admission, AttachmentService(sources), ready, recorder=recorder)
+    return build_application(admission, AttachmentService(sources), ready, observers=Observers(recorder))
 
 
 async def get(app: ASGIApp, tenant: Tenant, path: str) -> Answer:
