@@ -1,8 +1,10 @@
 """The files that come from the code: `make docs` writes them, a test holds that they are as written."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -10,6 +12,12 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from satchel.cli.config_file import default_config, toml_value, variable
 from satchel.cli.main import app
 from satchel.collector.settings import CollectorSettings
+from satchel.gateway.admission import Admission
+from satchel.gateway.api.application import build_operations
+from satchel.gateway.api.archive import Archives
+from satchel.gateway.api.openapi import openapi_document
+from satchel.gateway.api.routing import Operation
+from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.settings import SettingsBase, fields
 
@@ -78,10 +86,41 @@ def _plain(text: str | None) -> str:
     return re.sub(r"\s*\n\s*", " ", (text or "").strip()).replace("|", "\\|")
 
 
+def operations() -> tuple[Operation, ...]:
+    """The gateway's operations, of which none can be called: to describe them nothing else is needed."""
+
+    async def ready() -> dict[str, bool]:
+        return {}
+
+    service = AttachmentService({})
+    return build_operations(cast("Admission", None), service, Archives(service, at_once=1), ready)
+
+
+def openapi() -> str:
+    """tests/golden/openapi.json."""
+    return json.dumps(openapi_document(operations()), indent=1, ensure_ascii=False) + "\n"
+
+
+def routes() -> str:
+    """tests/golden/routes.md."""
+    lines = ["# Routes", "", "Every call of the gateway, the scopes of the key that it needs, and its cost against the"]
+    lines += ["account's rate. A route that is no part of the API's document is a page or a file of /docs.", ""]
+    lines += ["| method | path | key | scopes | cost | operation |", "| --- | --- | --- | --- | --- | --- |"]
+    for operation in operations():
+        route, described = operation.route, operation.description
+        key = "needed" if route.needs_key else "none"
+        scopes = ", ".join(sorted(f"`{scope}`" for scope in route.scopes))
+        name = described.operation_id if described is not None else ""
+        lines += [f"| {method} | {route.path} | {key} | {scopes} | {route.cost} | {name} |" for method in route.methods]
+    return "\n".join(lines) + "\n"
+
+
 FILES: dict[str, Callable[[], str]] = {
     "docs/reference/configuration.md": configuration,
     "docs/reference/cli.md": command_line,
     "tests/golden/satchel.toml": default_config,
+    "tests/golden/openapi.json": openapi,
+    "tests/golden/routes.md": routes,
 }
 
 

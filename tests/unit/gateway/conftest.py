@@ -80,6 +80,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
         public_url: str | None = None,
         ready: bool = True,
         archives_at_once: int = 16,
+        docs_page: bool = True,
     ) -> ASGIApp:
         async def checks() -> dict[str, bool]:
             return {"store": True, "intake": ready}
@@ -96,6 +97,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
             checks,
             public_url=public_url,
             archives_at_once=archives_at_once,
+            docs_page=docs_page,
         )
 
     return make

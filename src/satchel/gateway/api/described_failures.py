@@ -1,0 +1,195 @@
+"""The failures that operations share, as the OpenAPI document says them. Examples come from the encoder of failures."""
+
+from dataclasses import dataclass
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from satchel.contract.errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    Link,
+    RateLimited,
+    Reason,
+    Unauthorized,
+    UpstreamTrouble,
+    encode_error,
+)
+from satchel.contract.headers import RateLimitState
+from satchel.contract.routes import DOWNLOAD_ATTACHMENT
+from satchel.gateway.api.description import (
+    EXAMPLE_ATTACHMENT_ID,
+    EXAMPLE_MESSAGE_ID,
+    EXAMPLE_REQUEST_ID,
+    Json,
+    header_refs,
+    schema_ref,
+)
+from satchel.gateway.api.failures import from_http, internal_error
+from satchel.gateway.limits import rate_limited
+from satchel.gateway.service import api_error
+from satchel.mail.source import BrokenMessage, MessageNotFound, NotDownloadable, SourceUnavailable
+
+_RATE = ("RateLimit-Policy", "RateLimit")
+_RATE_AND_WAIT = (*_RATE, "Retry-After")
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedFailure:
+    """Answers of one status, one for each reason; `status` may be a range."""
+
+    status: str
+    text: str
+    errors: tuple[ApiError, ...]
+    headers: tuple[str, ...] = ()
+
+    def answer(self) -> Json:
+        """As a Response Object, with an example of each reason."""
+        examples = {str(error.reason): {"summary": error.message, "value": _envelope(error)} for error in self.errors}
+        content = {"application/json": {"schema": schema_ref("ErrorEnvelope"), "examples": examples}}
+        return {"description": self.text, "headers": header_refs(*self.headers), "content": content}
+
+
+def _envelope(error: ApiError) -> Json:
+    path = DOWNLOAD_ATTACHMENT.url(message_id=EXAMPLE_MESSAGE_ID, attachment_id=EXAMPLE_ATTACHMENT_ID)
+    origin = Link(f"https://mail.example.com{path}", "GET")
+    value: Json = msgspec.json.decode(encode_error(error, origin, EXAMPLE_REQUEST_ID))
+    return value
+
+
+def described_failures() -> dict[str, DescribedFailure]:
+    """All failures, by the names that descriptions call them."""
+    return _of_requests() | _of_callers() | _of_downloads() | _of_mail_servers()
+
+
+def _of_requests() -> dict[str, DescribedFailure]:
+    return {
+        "BadRequest": DescribedFailure(
+            "400", "The request is no valid HTTP.", (BadRequest("This is not a valid HTTP request."),)
+        ),
+        "RequestTimeout": DescribedFailure(
+            "408",
+            "The request's head did not arrive in time.",
+            (BadRequest("The request did not arrive in time.", status=408),),
+        ),
+        "HeadersTooLarge": DescribedFailure(
+            "431",
+            "The request's head has more than 64 KiB.",
+            (BadRequest("The request's headers are too large.", status=431),),
+        ),
+        "InternalError": DescribedFailure("500", "A defect of the gateway.", (internal_error(),)),
+    }
+
+
+def _of_callers() -> dict[str, DescribedFailure]:
+    missing_scope = Forbidden("Token does not have the required scope for this endpoint.")
+    return {
+        "Unauthorized": DescribedFailure(
+            "401",
+            "The key is missing, malformed, unknown, expired or revoked; or the mail server refuses the gateway.",
+            (
+                Unauthorized("An API key is needed.", reason=Reason.KEY_MISSING),
+                Unauthorized("The API key is malformed, unknown or revoked."),
+                Unauthorized("The API key has expired. Ask for a new one.", reason=Reason.KEY_EXPIRED),
+                api_error(SourceUnavailable("", upstream_status=401)),
+            ),
+            (*_RATE, "WWW-Authenticate"),
+        ),
+        "Forbidden": DescribedFailure(
+            "403", "The key lacks the scope; or the mail server refuses.", (missing_scope, _refused()), _RATE
+        ),
+        "ForbiddenDownload": DescribedFailure(
+            "403",
+            "The key lacks the scope, or the attachment is no file; or the mail server refuses.",
+            (missing_scope, api_error(NotDownloadable()), _refused()),
+            _RATE,
+        ),
+        "NotFound": DescribedFailure(
+            "404",
+            "Unknown, or not the key's to see: nothing tells the two apart.",
+            (api_error(MessageNotFound()),),
+            _RATE,
+        ),
+        "TooManyRequests": DescribedFailure(
+            "429",
+            "The account is over its rate, the client's address made too many calls without a valid key, or the mail "
+            "server limits the gateway.",
+            (
+                rate_limited(RateLimitState(100, 60, 0, 18)),
+                RateLimited(
+                    "Too many calls without a valid key from this address.", reason=Reason.TOO_MANY_FAILED_KEYS
+                ),
+                api_error(SourceUnavailable("", upstream_status=429)),
+            ),
+            _RATE_AND_WAIT,
+        ),
+    }
+
+
+def _of_downloads() -> dict[str, DescribedFailure]:
+    other_version = "The file is not the version that If-Match names."
+    too_many = UpstreamTrouble(
+        "Too many downloads are running. Try again when some have ended.", status=503, reason=Reason.TOO_MANY_DOWNLOADS
+    )
+    return {
+        "PreconditionFailed": DescribedFailure(
+            "412",
+            "The file is not the version that `If-Match` names.",
+            (BadRequest(other_version, status=412, reason=Reason.PRECONDITION_FAILED),),
+            _RATE,
+        ),
+        "RangeNotSatisfiable": DescribedFailure(
+            "416",
+            "The range lies behind the end. `Content-Range` tells the size.",
+            (from_http(HTTPException(416)),),
+            (*_RATE, "Content-Range"),
+        ),
+        "DownloadUnavailable": DescribedFailure(
+            "503",
+            "The mail server is away, too many downloads are running, or the gateway is stopping. Try again later.",
+            (_unavailable(503), too_many, _stopping()),
+            _RATE_AND_WAIT,
+        ),
+        "VersionNotSupported": DescribedFailure(
+            "505",
+            "The length is not known beforehand, which HTTP/1.0 cannot carry.",
+            (BadRequest("The size of this file is not known beforehand: ask for it by HTTP/1.1.", status=505),),
+            _RATE,
+        ),
+    }
+
+
+def _of_mail_servers() -> dict[str, DescribedFailure]:
+    return {
+        "BadGateway": DescribedFailure(
+            "502",
+            "The mail server's answer, or the message, cannot be used.",
+            (_unavailable(502), api_error(BrokenMessage(""))),
+            _RATE,
+        ),
+        "Unavailable": DescribedFailure(
+            "503",
+            "The mail server is away, or the gateway is stopping. Try again later.",
+            (_unavailable(503), _stopping()),
+            _RATE_AND_WAIT,
+        ),
+        "GatewayTimeout": DescribedFailure(
+            "504", "The mail server does not answer. Try again later.", (_unavailable(504),), _RATE_AND_WAIT
+        ),
+        "UpstreamFailure": DescribedFailure(
+            "5XX", "Another status of the mail server, forwarded.", (_unavailable(507),), _RATE_AND_WAIT
+        ),
+    }
+
+
+def _unavailable(status: int) -> ApiError:
+    return api_error(SourceUnavailable("", upstream_status=status))
+
+
+def _refused() -> ApiError:
+    return _unavailable(403)
+
+
+def _stopping() -> ApiError:
+    return UpstreamTrouble("The gateway is stopping. Try again later.", status=503, reason=Reason.STOPPING)
