@@ -1,5 +1,7 @@
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from satchel.gateway.access import (
     bearer_key,
     hash_key,
     is_well_formed,
+    judge_account,
     judge_key,
     new_key,
     require_scopes,
@@ -34,6 +37,13 @@ def test_keys_have_one_form_and_length(byte: int) -> None:
     assert key.startswith("satchel_")
     assert len(key) == 8 + 43 + 6
     assert is_well_formed(key)
+
+
+def test_the_expression_for_secret_scanners_finds_keys() -> None:
+    page = (Path(__file__).parents[3] / "docs/gateway.md").read_text("utf-8")
+    (expression,) = re.findall(r"(?m)^\\bsatchel_.+$", page)
+    other = new_key()
+    assert re.findall(expression, f"key={KEY}; x{KEY} {KEY}x '{other}'") == [KEY, other]
 
 
 def test_two_keys_differ() -> None:
@@ -100,6 +110,15 @@ def test_keys_that_may_not_be_used(found: KeyRecord | None, reason: str) -> None
 def test_a_key_is_good_until_it_expires() -> None:
     found = record(expires_at=NOW + timedelta(microseconds=1))
     assert judge_key(found, hash_key(KEY), NOW) is found
+
+
+def test_a_key_of_an_account_that_is_not_served_is_an_unknown_one() -> None:
+    assert judge_account(RECORD, {"a"}) is RECORD
+    with pytest.raises(Unauthorized) as caught:
+        judge_account(RECORD, {"b"})
+    with pytest.raises(Unauthorized) as unknown:
+        judge_key(None, hash_key(KEY), NOW)
+    assert (caught.value.reason, caught.value.message) == (unknown.value.reason, unknown.value.message)
 
 
 def test_all_scopes_of_a_route_are_needed() -> None:
