@@ -14,10 +14,12 @@ from starlette.routing import Route
 
 from satchel.collector.records import Accepted, Event, Progress
 from satchel.contract.events import RECEIVED, IncomingEvent, ReceiverAnswer, decode_event, failure, success
+from satchel.process.server import is_stopping
 
 log = structlog.get_logger(__name__)
 
 OVERLOADED_RETRY_AFTER_SECONDS = 10
+STOPPING_RETRY_AFTER_SECONDS = 5
 
 
 class Intake(Protocol):
@@ -58,6 +60,9 @@ class Receiver:
     async def webhook(self, request: Request) -> Response:
         if not _is_authorized(request.headers.get("authorization"), self._options.secret):
             return Response(status_code=401)
+        if is_stopping(request.scope):
+            answer = failure("The collector is stopping. Send it again later.")
+            return _answer(answer, status=503, headers={"Retry-After": str(STOPPING_RETRY_AFTER_SECONDS)})
         try:
             body = await _read_at_most(request, self._options.max_event_bytes)
         except ClientDisconnect:
@@ -131,8 +136,9 @@ def build_receiver(intake: Intake, options: ReceiverOptions) -> Starlette:
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok")
 
-    async def readyz(_request: Request) -> Response:
-        return PlainTextResponse("ready") if await intake.answers() else PlainTextResponse("not ready", 503)
+    async def readyz(request: Request) -> Response:
+        is_ready = not is_stopping(request.scope) and await intake.answers()
+        return PlainTextResponse("ready") if is_ready else PlainTextResponse("not ready", 503)
 
     receiver = Receiver(intake, options)
     return Starlette(

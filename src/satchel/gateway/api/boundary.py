@@ -59,6 +59,8 @@ class Boundary:
         self._recorder = observers.recorder
         self._metrics = observers.metrics
         self._tracing = observers.tracing
+        # The module's own is put together anew for each line.
+        self._log = log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,7 +119,7 @@ class Boundary:
             self._recorder.note(caller, route, status, scope["state"]["request_id"])
         if self._metrics is not None:
             self._metrics.note(caller, route, method, status, seconds, sent.body_bytes)
-        write = log.debug if scope["path"] in _HEALTH_PATHS else log.info
+        write = self._log.debug if scope["path"] in _HEALTH_PATHS else self._log.info
         write(
             "request",
             method=method,
