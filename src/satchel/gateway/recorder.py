@@ -18,6 +18,7 @@ from satchel.contract.errors import Reason
 from satchel.gateway.admission import Caller
 from satchel.gateway.store.audit import RefusedCalls, record_calls
 from satchel.gateway.store.database import Store
+from satchel.process.logs import error_place
 
 INTERVAL_SECONDS = 1.0
 MAX_GROUPS = 1024
@@ -81,6 +82,7 @@ class Recorder:
     async def running(self) -> AsyncIterator[None]:
         """Write every second inside the block, and once more at its end."""
         writing = asyncio.create_task(self._write_on())
+        writing.add_done_callback(_log_defect)
         try:
             yield
         finally:
@@ -123,6 +125,12 @@ class Recorder:
         self._not_recorded += not_recorded
         for alike, group in newer.items():
             self._count(alike, replace(group))
+
+
+def _log_defect(writing: asyncio.Task[None]) -> None:
+    """What was no trouble of the database ends the writing; said at once, and raised when the block ends."""
+    if not writing.cancelled() and (error := writing.exception()) is not None:
+        log.error("recorder_failed", error=type(error).__name__, where=error_place(error))
 
 
 def is_refusal(caller: Caller, route: str | None, status: int) -> bool:

@@ -1,10 +1,13 @@
 """What calls leave behind: grouped, bounded, and never lost to a database that is busy."""
 
 import asyncio
+from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from satchel.contract.errors import Reason
 from satchel.contract.scopes import Scope
@@ -165,3 +168,23 @@ async def test_many_kinds_are_written_before_the_second_is_over(
             recorder.note(by(None, Reason.KEY_MISSING), f"/route/{number}", 401, "r")
         await written.wait()
         assert len(refusals(engine)) == 300
+
+
+async def test_a_defect_is_said_at_once_and_raised_at_the_end(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(recorder_module, "INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(recorder, "write", fail)
+    logs: list[MutableMapping[str, Any]] = []
+
+    async def run() -> None:
+        async with recorder.running():
+            while not logs:
+                await asyncio.sleep(0)
+
+    with capture_logs() as logs, pytest.raises(ZeroDivisionError):
+        await run()
+    assert [entry["event"] for entry in logs] == ["recorder_failed"]
