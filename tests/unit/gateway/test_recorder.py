@@ -1,7 +1,7 @@
 """What calls leave behind: grouped, bounded, and never lost to a database that is busy."""
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -178,13 +178,12 @@ async def test_a_defect_is_said_at_once_and_raised_at_the_end(
 
     monkeypatch.setattr(recorder_module, "INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(recorder, "write", fail)
-    logs: list[MutableMapping[str, Any]] = []
 
-    async def run() -> None:
+    async def run_until_said(logs: Sequence[MutableMapping[str, Any]]) -> None:
         async with recorder.running():
             while not logs:
                 await asyncio.sleep(0)
 
     with capture_logs() as logs, pytest.raises(ZeroDivisionError):
-        await run()
+        await run_until_said(logs)
     assert [entry["event"] for entry in logs] == ["recorder_failed"]
