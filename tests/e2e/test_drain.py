@@ -148,7 +148,7 @@ def test_with_nothing_under_way_the_gateway_ends_and_idle_connections_with_it(tm
 
 def test_a_collector_that_drains_has_webhooks_come_again(tmp_path: Path) -> None:
     """In inline mode an answer waits for files, which a gateway that is not there never gives."""
-    settings = {"mode": "inline", "inline_timeout_seconds": 6.0, "allow_http": True}
+    settings = {"mode": "inline", "inline_timeout_seconds": 4.0, "allow_http": True}
     running = CollectorProcess(tmp_path, "http://127.0.0.1:9", settings)
     running.start()
     try:
