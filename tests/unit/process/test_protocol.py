@@ -25,6 +25,7 @@ class Wire(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
+        self.high_bytes: int | None = None
         self.written = b""
         self.closed = False
         self.aborted = False
@@ -41,6 +42,9 @@ class Wire(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return self.left_bytes
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self.high_bytes = high
 
     def is_closing(self) -> bool:
         return self.closed
@@ -209,3 +213,8 @@ async def test_a_connection_that_is_gone_leaves_no_timers() -> None:
     protocol.pause_writing()
     protocol.connection_lost(None)
     assert timers.pass_time() == []
+
+
+async def test_nothing_waits_in_the_connection_that_the_application_does_not_know_of() -> None:
+    _, wire = connection(BoundedProtocol)
+    assert wire.high_bytes == 0

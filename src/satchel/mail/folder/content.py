@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 from satchel.contract.attachments import Attachment
 from satchel.mail.folder.message import OpenMessage
@@ -49,25 +50,33 @@ class FolderContent:
         left = end - start
         if left <= 0:
             return
-        with self._streams.one_more():
-            take = self._taker(start, end)
-            ahead: asyncio.Future[list[bytes]] | None = self._threads.submit(take)
-            try:
-                while ahead is not None:
-                    pieces = await ahead
-                    left -= sum(map(len, pieces))
-                    if left < 0 or not pieces:
-                        raise SourceUnavailable(
-                            "The attachment turned out to have another length than when it was opened."
-                        )
-                    ahead = self._threads.submit(take) if left else None
-                    # From the end, so that nothing is held here that has been given away.
-                    pieces.reverse()
-                    while pieces:
-                        yield pieces.pop()
-            finally:
-                if ahead is not None:
-                    drop(ahead)
+        take, share = self._taker(start, end), self._streams.begin()
+        ahead: asyncio.Future[list[bytes]] | None = None
+        granted = 0
+        try:
+            while left:
+                if ahead is None:
+                    granted = share.grant()
+                    ahead = self._threads.submit(partial(take, granted))
+                pieces = await ahead
+                ahead = None
+                taken = sum(map(len, pieces))
+                share.took(granted, taken)
+                left -= taken
+                if left < 0 or not pieces:
+                    raise SourceUnavailable("The attachment turned out to have another length than when it was opened.")
+                if left and share.may_read_ahead:
+                    granted = share.grant()
+                    ahead = self._threads.submit(partial(take, granted))
+                # From the end, so that nothing is held here that has been given away.
+                pieces.reverse()
+                while pieces:
+                    share.give(len(pieces[-1]))
+                    yield pieces.pop()
+        finally:
+            share.close()
+            if ahead is not None:
+                drop(ahead)
 
     async def aclose(self) -> None:
         """Closes the file, or leaves that to the thread that reads from it just now."""
@@ -76,24 +85,25 @@ class FolderContent:
     def close(self) -> None:
         self._message.close()
 
-    def _taker(self, start: int, end: int) -> Callable[[], list[bytes]]:
-        """A function that returns the next pieces and has checked them against a change; none at the end.
+    def _taker(self, start: int, end: int) -> Callable[[int], list[bytes]]:
+        """A function that returns the next pieces, of about so many bytes together, and has checked them against a
+        change; none at the end.
 
-        The first time it is one piece, for a reader that waits; then as many as the stream's share allows, because each
-        hand-over to a thread costs about as much as decoding half a piece.
+        The first time it is one piece, for a reader that waits; then as many as are granted, because each hand-over to
+        a thread costs about as much as decoding half a piece.
         """
         decoded: Iterator[bytes] | None = None
-        share_bytes = self._streams.share_bytes
+        window_bytes = 0
 
-        def take() -> list[bytes]:
-            nonlocal decoded
+        def take(granted_bytes: int) -> list[bytes]:
+            nonlocal decoded, window_bytes
+            window_bytes = granted_bytes
             try:
                 with self._message.file.reading() as fd:
                     if decoded is None:
-                        decoded, wanted_bytes = decode(fd, self._found, self._sizes, start, end, share_bytes), 1
-                    else:
-                        wanted_bytes = share_bytes()
-                    pieces = _up_to(decoded, wanted_bytes)
+                        decoded = decode(fd, self._found, self._sizes, start, end, lambda: window_bytes)
+                        granted_bytes = 1
+                    pieces = _up_to(decoded, granted_bytes)
                     self._message.check(fd)
             except OSError as error:
                 raise SourceUnavailable(f"The message cannot be read on ({error.strerror or error}).") from error

@@ -1,14 +1,14 @@
 """What many open streams hold together."""
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from satchel.mail.folder.content import FolderContent
-from satchel.mail.folder.sharing import OpenStreams, ahead_bytes
+from satchel.mail.folder.sharing import OpenStreams, grant_bytes
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.mime import base64_body
 from satchel.mail.source import MessageRef
@@ -23,18 +23,53 @@ CONTENT = b"".join(Generated(SIZE).pieces(0, SIZE))
 
 
 @pytest.mark.parametrize(
-    ("streams", "expected"), [(0, MIB), (1, MIB), (32, MIB), (64, 512 * KIB), (1024, 32 * KIB), (100_000, 16 * KIB)]
+    ("streams", "held_bytes", "expected"),
+    [
+        (0, 0, MIB),
+        (1, 0, MIB),
+        (16, 0, MIB),
+        (32, 0, 512 * KIB),
+        (512, 0, 32 * KIB),
+        (100_000, 0, 16 * KIB),
+        (1, 32 * MIB - 100 * KIB, 100 * KIB),
+        (1, 40 * MIB, 16 * KIB),
+    ],
 )
-def test_the_share_of_a_stream(streams: int, expected: int) -> None:
-    assert ahead_bytes(streams) == expected
+def test_what_a_stream_may_read_at_once(streams: int, held_bytes: int, expected: int) -> None:
+    assert grant_bytes(streams, held_bytes) == expected
 
 
-def test_streams_are_counted_whatever_happens() -> None:
+def test_streams_and_what_they_hold_are_counted() -> None:
     streams = OpenStreams()
-    with suppress(ZeroDivisionError), streams.one_more():
-        assert streams.count == 1
-        raise ZeroDivisionError
-    assert streams.count == 0
+    first, second = streams.begin(), streams.begin()
+    assert (first.grant(), streams.held_bytes) == (MIB, MIB)
+    first.took(MIB, 300 * KIB)
+    assert streams.held_bytes == 300 * KIB
+    for number in range(4):
+        assert streams.held_bytes == 300 * KIB, number
+        first.give(100 * KIB)
+    assert streams.held_bytes == 200 * KIB
+    second.grant()
+    first.close()
+    assert (streams.count, streams.held_bytes) == (1, MIB)
+    second.close()
+    assert (streams.count, streams.held_bytes) == (0, 0)
+
+
+def test_many_streams_that_begin_one_after_another_keep_to_the_budget() -> None:
+    streams = OpenStreams()
+    for _ in range(1000):
+        streams.begin().grant()
+    assert streams.held_bytes <= 32 * MIB + 1000 * 16 * KIB
+
+
+def test_there_is_no_reading_ahead_among_many() -> None:
+    streams = OpenStreams()
+    share = streams.begin()
+    assert share.may_read_ahead
+    for _ in range(200):
+        streams.begin()
+    assert not share.may_read_ahead
 
 
 @pytest.fixture
@@ -51,7 +86,7 @@ async def test_pieces_are_small_among_many_streams_and_large_again_after_them(co
             await anext(other)
         async with aclosing(content.chunks()) as pieces:
             got = [await anext(pieces) for _ in range(20)]
-            assert max(map(len, got)) <= 34 * KIB
+            assert max(map(len, got)) <= 16 * KIB
             await stack.aclose()
             got += [piece async for piece in pieces]
     assert b"".join(got) == CONTENT
