@@ -2,12 +2,15 @@
 
 import sys
 
-from bench import collector_loop, folder_download, listing, memory
+from bench import collector_loop, folder_download, listing, memory, not_found, proxy, slow_clients
 from bench.harness import PeerMissing, Result, report
 
 BENCHMARKS = {
     "folder_download": folder_download.run,
     "memory": memory.run,
+    "slow_clients": slow_clients.run,
+    "proxy": proxy.run,
+    "not_found": not_found.run,
     "listing": listing.run,
     "collector_loop": collector_loop.run,
 }

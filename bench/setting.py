@@ -44,6 +44,14 @@ def message_ids(stack: Stack, count: int) -> list[str]:
     raise SystemExit(f"the gateway indexed fewer than {count} messages in two minutes")
 
 
+def ids_in(stack: Stack, mailbox: str) -> list[str]:
+    """The ids of a mailbox's messages in the gateway's index."""
+    database = stack.folder / "data/gateway/gateway.db"
+    query = "SELECT message_id FROM messages JOIN mailboxes ON mailboxes.id = mailbox_id WHERE address = ?"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return [row[0] for row in connection.execute(query, (mailbox,))]
+
+
 def only_attachment(stack: Stack, message_id: str) -> str:
     """The path of the download of a message's only attachment."""
     request = urllib.request.Request(
