@@ -37,6 +37,7 @@ from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
 from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs
+from satchel.process.open_files import raise_open_files
 from satchel.process.protocol import Patience
 from satchel.process.server import Server
 from satchel.process.tls import Certificate
@@ -58,6 +59,7 @@ def run(settings: GatewaySettings, *, api_only: bool = False) -> None:
 async def serve(settings: GatewaySettings) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises DataFolderInUse, SettingsError."""
     configure_logs(settings.log)
+    raise_open_files()
     with data_folder_lock(settings.data_dir, "gateway"):
         async with (
             _store(settings) as store,
@@ -87,6 +89,7 @@ async def serve_api(settings: GatewaySettings) -> None:
     SettingsError.
     """
     configure_logs(settings.log)
+    raise_open_files()
     async with _store(settings) as store, _observers(settings, store) as observers:
         accounts = await _accounts(settings, store)
         async with (
@@ -123,6 +126,7 @@ async def _api(
             public_url=settings.public_url,
             observers=observers,
             archives_at_once=settings.limits.archives,
+            not_found_hold_seconds=settings.not_found_hold_seconds,
             docs_page=settings.docs_page,
         )
         trusted = parse_networks(settings.trusted_proxies)

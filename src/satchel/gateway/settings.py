@@ -183,6 +183,13 @@ class GatewaySettings(SettingsBase):
         default=[],
         description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
     )
+    not_found_hold_seconds: float = Field(
+        default=0.05,
+        ge=0,
+        le=5,
+        description="How long a 404 is held back at least, so that its time does not tell what is unknown from what is "
+        "not allowed. 0 holds none back.",
+    )
     docs_page: bool = Field(default=True, description="Serve /docs and /openapi.json, which need no key.")
     rate_limit_per_minute: RateLimit = 100
     store_threads: int = Field(default=4, ge=1, le=64, description="Threads for the short calls of the database.")

@@ -8,6 +8,7 @@ from satchel.gateway.api.attachments import attachment_operations
 from satchel.gateway.api.boundary import NOBODY, Boundary, Observers
 from satchel.gateway.api.docs_page import docs_operations
 from satchel.gateway.api.health import Ready, health_operations
+from satchel.gateway.api.holding import Holding
 from satchel.gateway.api.routing import Failures, Operation, build_router
 from satchel.gateway.service import AttachmentService
 
@@ -20,12 +21,14 @@ def build_application(
     public_url: str | None = None,
     observers: Observers = NOBODY,
     archives_at_once: int = 16,
+    not_found_hold_seconds: float = 0.0,
     docs_page: bool = True,
 ) -> ASGIApp:
     """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works."""
     archives = Archives(service, at_once=archives_at_once)
     router = build_router(build_operations(admission, service, archives, ready, docs_page=docs_page))
-    return Boundary(Failures(router, public_url=public_url), public_url=public_url, observers=observers)
+    failures = Failures(router, public_url=public_url, holding=Holding(not_found_hold_seconds))
+    return Boundary(failures, public_url=public_url, observers=observers)
 
 
 def build_operations(

@@ -101,15 +101,14 @@ class Boundary:
                 await answer_failure(_stopping(), scope, receive, send, public_url=self._public_url)
             else:
                 await self._app(scope, receive, send)
-        except StreamBroken as broken:
-            log.warning("answer_broken_off", reason=str(broken))
         except Exception as error:  # noqa: BLE001 - whatever it is, its class and place are logged, and never its text
-            log.error("call_failed", error=type(error).__name__, where=error_place(error))  # noqa: TRY400
+            _log_failure(error)
             if not sent.status:
                 await answer_failure(internal_error(), scope, receive, send, public_url=self._public_url)
 
     def _begin_span(self, scope: Scope) -> RequestSpan | None:
-        if self._tracing is None:
+        # Whoever asks for the process's health does so every few seconds.
+        if self._tracing is None or scope["path"] in _HEALTH_PATHS:
             return None
         return self._tracing.begin_request(scope["method"], scope["scheme"], header(scope, b"traceparent"))
 
@@ -129,6 +128,13 @@ class Boundary:
             milliseconds=round(seconds * 1000, 1),
             key_id=caller.key_id,
         )
+
+
+def _log_failure(error: Exception) -> None:
+    if isinstance(error, StreamBroken):
+        log.warning("answer_broken_off", reason=str(error))
+    else:
+        log.error("call_failed", error=type(error).__name__, where=error_place(error))
 
 
 def _stopping() -> UpstreamTrouble:

@@ -11,10 +11,11 @@ from starlette.routing import Route as StarletteRoute
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from satchel.contract.errors import ApiError
+from satchel.contract.errors import ApiError, NotFound
 from satchel.contract.routes import Route
 from satchel.gateway.api.description import Description
 from satchel.gateway.api.failures import answer_failure, from_http
+from satchel.gateway.api.holding import Holding
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -53,18 +54,25 @@ class _OperationRoute(StarletteRoute):
 
 
 class Failures:
-    """ASGI layer that answers with the envelope where a call raises ApiError, or where HTTP itself knows better."""
+    """ASGI layer that answers with the envelope where a call raises ApiError, or where HTTP itself knows better.
 
-    def __init__(self, app: ASGIApp, *, public_url: str | None) -> None:
+    What is not there, or not for this key, is answered when `holding` lets it go.
+    """
+
+    def __init__(self, app: ASGIApp, *, public_url: str | None, holding: Holding) -> None:
         self._app = app
         self._public_url = public_url
+        self._holding = holding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Only within an application does the router raise what it would else answer in words of its own.
         scope["app"] = self
+        arrived = self._holding.now()
         try:
             await self._app(scope, receive, send)
         except ApiError as error:
+            if isinstance(error, NotFound):
+                await self._holding.until_due(arrived)
             await answer_failure(error, scope, receive, send, public_url=self._public_url)
         except HTTPException as error:
             extra_headers = dict(error.headers or {})
