@@ -1,6 +1,8 @@
 """What the SDK must get from any server of this API; a server joins by giving the `service` fixture."""
 
 import hashlib
+import json
+import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +82,27 @@ class ClientCases:
                 assert done.sha256 == hashlib.sha256(content).hexdigest()
                 assert done.path.read_bytes() == content
         assert all(name.isdigit() for name in names_in(tmp_path))
+
+    async def test_an_archive_holds_every_file_and_tells_of_the_rest(
+        self, service: Service, client: AsyncClient, tmp_path: Path
+    ) -> None:
+        done = await client.download_archive(service.message_id, tmp_path / "all.zip")
+        assert done.sha256 == hashlib.sha256((tmp_path / "all.zip").read_bytes()).hexdigest()
+        assert (done.content_type, done.filename) == ("application/zip", "attachments.zip")
+        with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+            assert archive.testzip() is None
+            members = {name: archive.read(name) for name in archive.namelist()}
+        told = {each["id"]: each["path"] for each in json.loads(members.pop("manifest.json"))["attachments"]}
+        assert members == service.files
+        assert told.pop(service.item_id) is None
+        assert sorted(told.values()) == sorted(service.files)
+
+    async def test_an_archive_of_an_unknown_message_is_not_found(
+        self, service: Service, client: AsyncClient, tmp_path: Path
+    ) -> None:
+        with pytest.raises(NotFound):
+            await client.download_archive("unknown", tmp_path / "all.zip")
+        assert names_in(tmp_path) == []
 
     async def test_an_item_cannot_be_downloaded(self, service: Service, client: AsyncClient) -> None:
         with pytest.raises(Forbidden) as refused:

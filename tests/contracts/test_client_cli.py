@@ -113,3 +113,26 @@ async def test_an_unknown_message_and_a_wrong_key_are_told(gateway: FakeGateway,
     assert "SATCHEL_API_KEY" in str(refused.exception)
     strange = await run(gateway, name, "m", "--url", "http://satchel.example.com")
     assert "unencrypted" in str(strange.exception)
+
+
+async def test_fetch_takes_all_files_as_one_archive(gateway: FakeGateway, tmp_path: Path) -> None:
+    result = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive")
+    assert result.exit_code == 0
+    assert names_in(tmp_path) == ["attachments.zip"]
+    assert result.stdout.split("  ")[1].strip() == str(tmp_path / "attachments.zip")
+    assert (gateway.count(), gateway.count("archive")) == (1, 1)
+    again = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive")
+    assert (again.exit_code, "exists already" in str(again.exception)) == (1, True)
+    told = json.loads(
+        (await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive", "--overwrite", "--json")).stdout
+    )
+    assert [each["status"] for each in told] == ["stored"]
+
+
+async def test_an_archive_is_of_everything_or_not_at_all(gateway: FakeGateway, tmp_path: Path) -> None:
+    result = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive", "--only", "*.pdf")
+    assert isinstance(result.exception, CommandError)
+    gateway.behaviour.archives = False
+    result = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive")
+    assert "without --archive" in str(result.exception)
+    assert names_in(tmp_path) == []

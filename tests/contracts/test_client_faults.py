@@ -1,6 +1,7 @@
 """The SDK against a server that does everything wrong: nothing is lost, and nothing half-written appears."""
 
 import asyncio
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from satchel.client import (
     NO_RETRIES,
     AlreadyExists,
     Ambience,
+    ArchiveNotOffered,
     AsyncClient,
     AttachmentStream,
     Client,
@@ -21,7 +23,7 @@ from satchel.client import (
     Timeouts,
     UnexpectedAnswer,
 )
-from satchel.contract.errors import ApiError, Forbidden, RateLimited, UpstreamTrouble
+from satchel.contract.errors import ApiError, Forbidden, NotFound, RateLimited, UpstreamTrouble
 from satchel.contract.headers import RateLimitState
 from satchel.contract.scopes import Scope
 from satchel.testing.content import Generated
@@ -348,4 +350,35 @@ async def test_the_blocking_client_raises_the_same_and_cleans_up(rig: Rig, tmp_p
                 raise ZeroDivisionError
 
     await asyncio.to_thread(use)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_an_archive_that_breaks_is_begun_again(rig: Rig, tmp_path: Path, chunked: bool) -> None:
+    rig.gateway.behaviour.chunked = chunked
+    rig.gateway.fail(Reset(2 * MIB), times=2)
+    async with rig.client() as client:
+        done = await client.download_archive("m", tmp_path / "a.zip")
+    assert (done.restarted, done.resumed, rig.gateway.count("archive")) == (2, 0, 3)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+    assert names_in(tmp_path) == ["a.zip"]
+
+
+async def test_a_server_without_archives_is_told_from_an_unknown_message(rig: Rig, tmp_path: Path) -> None:
+    rig.gateway.behaviour.archives = False
+    async with rig.client() as client:
+        with pytest.raises(ArchiveNotOffered) as offered:
+            await client.download_archive("m", tmp_path / "a.zip")
+        assert not offered.value.transient
+        with pytest.raises(NotFound):
+            await client.download_archive("unknown", tmp_path / "a.zip")
+    assert names_in(tmp_path) == []
+
+
+async def test_what_is_no_zip_is_not_stored(rig: Rig, tmp_path: Path) -> None:
+    rig.gateway.fail(Html())
+    async with rig.client() as client:
+        with pytest.raises(UnexpectedAnswer):
+            await client.download_archive("m", tmp_path / "a.zip")
     assert names_in(tmp_path) == []

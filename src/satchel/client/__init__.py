@@ -4,6 +4,7 @@ from satchel.client.aio import Ambience, AsyncClient
 from satchel.client.download import Downloaded
 from satchel.client.errors import (
     AlreadyExists,
+    ArchiveNotOffered,
     ClientError,
     ConfigurationError,
     ConnectionFailed,
@@ -22,6 +23,7 @@ __all__ = [
     "NO_RETRIES",
     "AlreadyExists",
     "Ambience",
+    "ArchiveNotOffered",
     "AsyncClient",
     "AttachmentStream",
     "BlockingAttachmentStream",

@@ -6,13 +6,13 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
 from satchel.client.download import Downloaded, OnProgress, download
-from satchel.client.errors import ClientError, ConfigurationError, UnexpectedAnswer
+from satchel.client.errors import ArchiveNotOffered, ClientError, ConfigurationError, UnexpectedAnswer
 from satchel.client.retry import DEFAULT_RETRIES, RetryIn, RetryPolicy
 from satchel.client.stream import AttachmentStream, read_head
 from satchel.client.target import Target
@@ -21,7 +21,7 @@ from satchel.contract.attachments import Attachment, decode_attachments
 from satchel.contract.errors import ApiError, NotFound, decode_error
 from satchel.contract.headers import RateLimitState, parse_rate_limit, parse_retry_after
 from satchel.contract.ranges import quote_etag
-from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
+from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
 
 # The standard library's: the program that embeds the SDK decides where this goes.
 log = logging.getLogger(__name__)
@@ -142,6 +142,53 @@ class AsyncClient:
             on_progress=on_progress,
             before_retry=self._before_retry,
         )
+
+    async def download_archive(
+        self, message_id: str, path: Path, *, overwrite: bool = False, on_progress: OnProgress | None = None
+    ) -> Downloaded:
+        """Download all files of a message as one ZIP with a manifest, into the file `path`, as `download` does.
+
+        One call against the account's rate. An archive cannot be continued: after a break it is begun again. Raises
+        ArchiveNotOffered where the server knows the message but makes no archives, and else what `download` raises.
+        """
+        url_path = _path(DOWNLOAD_ARCHIVE, message_id=message_id)
+
+        def open_once(start: int, etag: str | None) -> AbstractAsyncContextManager[AttachmentStream]:
+            return self._open_archive(url_path)
+
+        try:
+            return await download(
+                open_once,
+                Path(path),
+                expected_size=None,
+                overwrite=overwrite,
+                on_progress=on_progress,
+                before_retry=self._before_retry,
+            )
+        except NotFound as failure:
+            # The public service has no such path and says so with the same answer as for an unknown message.
+            if await self._knows(message_id):
+                raise ArchiveNotOffered(
+                    "The server makes no archives. Download the files one by one (satchel fetch without --archive)."
+                ) from failure
+            raise
+
+    async def _knows(self, message_id: str) -> bool:
+        try:
+            await self.list_attachments(message_id)
+        except (ApiError, ClientError):
+            return False
+        return True
+
+    @asynccontextmanager
+    async def _open_archive(self, path: str) -> AsyncIterator[AttachmentStream]:
+        async with self._get(path, {}) as answer:
+            head = read_head(answer, asked_start=0)
+            if answer.status != 200 or head.content_type != "application/zip":
+                raise UnexpectedAnswer(f"The answer (HTTP {answer.status}) is no ZIP.", status=answer.status)
+            async with aclosing(answer.pieces()) as pieces:
+                # Never continued, whatever a proxy says: it is made anew each time.
+                yield AttachmentStream(replace(head, etag=None), pieces)
 
     @asynccontextmanager
     async def _open_retrying(

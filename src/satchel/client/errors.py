@@ -6,6 +6,7 @@ ClientError
 │   └── ServerNotTrusted     permanent: TLS does not verify the server
 ├── IncompleteBody           transient: the connection ended before the body did
 ├── UnexpectedAnswer         permanent: something answered, but not the API (an HTML page, a redirect)
+├── ArchiveNotOffered        permanent: the message is there, but the server makes no archives
 ├── SizeMismatch             permanent: the whole came, with another size than the caller expects
 └── AlreadyExists            permanent: a file of that name is there, and it is not to be replaced
 
@@ -57,6 +58,10 @@ class UnexpectedAnswer(ClientError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ArchiveNotOffered(ClientError):
+    """The server knows the message but not the archive call, which is Satchel's own: download the files one by one."""
 
 
 class SizeMismatch(ClientError):

@@ -176,3 +176,4 @@ class Client:
     list_attachments = _blocking(AsyncClient.list_attachments)
     open_attachment = _blocking_stream(AsyncClient.open_attachment)
     download = _blocking(AsyncClient.download)
+    download_archive = _blocking(AsyncClient.download_archive)

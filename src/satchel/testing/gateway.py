@@ -4,14 +4,17 @@ It checks the key, the scopes and the ids as the contract says, but knows no rat
 """
 
 import asyncio
+import io
+import zipfile
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import msgspec
 from aiohttp import web
 
+from satchel.contract.archives import ARCHIVE_NAME, MANIFEST_PATH, describe_archive
 from satchel.contract.attachments import Attachment, AttachmentList, AttachmentType
 from satchel.contract.errors import (
     ApiError,
@@ -32,12 +35,12 @@ from satchel.contract.ranges import (
     parse_range,
     quote_etag,
 )
-from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
+from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
 from satchel.contract.scopes import Scope
 from satchel.testing.content import Content, Given, sha256
 from satchel.testing.faults import Fault, Html, LongBody, NoAnswer, Refuse, Reset, ShortBody, Stall
 
-Call = Literal["list", "download"]
+Call = Literal["list", "download", "archive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Behaviour:
     chunked: bool = False
     latency_seconds: float = 0.0
     rate_limit: RateLimitState | None = None
+    archives: bool = True
     extra_fields: dict[str, object] = field(default_factory=dict)
 
 
@@ -105,6 +109,7 @@ class FakeGateway:
         app = web.Application()
         app.router.add_get(LIST_ATTACHMENTS.path, self._handler("list", LIST_ATTACHMENTS, self._list))
         app.router.add_get(DOWNLOAD_ATTACHMENT.path, self._handler("download", DOWNLOAD_ATTACHMENT, self._download))
+        app.router.add_get(DOWNLOAD_ARCHIVE.path, self._handler("archive", DOWNLOAD_ARCHIVE, self._archive))
         # A stalled answer must not hold up the end of a test.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
@@ -271,6 +276,25 @@ class FakeGateway:
         finally:
             self.open_downloads -= 1
 
+    async def _archive(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
+        """Made in memory, as this is a fake. Without `behaviour.archives` there is no such path."""
+        message_id = request.match_info["message_id"]
+        attachments = self.messages.get(message_id)
+        if attachments is None or not self.behaviour.archives:
+            raise NotFound("Message or attachment not found.")
+        body = Given(_zipped(message_id, list(attachments.values())))
+        headers = {
+            **self._headers(),
+            "Content-Type": "application/zip",
+            "Content-Disposition": content_disposition(ARCHIVE_NAME),
+            "X-Content-Type-Options": "nosniff",
+            "Accept-Ranges": "none",
+        }
+        answer = web.StreamResponse(headers=headers)
+        if self.behaviour.chunked:
+            answer.enable_chunked_encoding()
+        return await _send(request, answer, body, ByteRange(0, body.size), fault)
+
     def _part(self, request: web.Request, tag: str | None, size: int) -> ByteRange | None:
         condition = request.headers.get("If-Range")
         if not self.behaviour.ranges or (condition is not None and (tag is None or not if_range(condition, tag))):
@@ -304,6 +328,17 @@ async def _send(
     if transport is not None and isinstance(fault, ShortBody | LongBody):
         transport.close()
     return answer
+
+
+def _zipped(message_id: str, attachments: Sequence[FakeAttachment]) -> bytes:
+    described = describe_archive(message_id, [each.attachment for each in attachments])
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(MANIFEST_PATH, msgspec.json.encode(described))
+        for told, each in zip(described.attachments, attachments, strict=True):
+            if told.path is not None:
+                archive.writestr(told.path, b"".join(each.content.pieces(0, each.content.size)))
+    return target.getvalue()
 
 
 async def _hang_up(request: web.Request) -> web.StreamResponse:
