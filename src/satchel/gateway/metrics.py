@@ -180,7 +180,7 @@ class _ReadCounter(Collector):
 class MetricsServer(SideServer):
     """The listener of the metrics."""
 
-    listening_event = "metrics_listening"
+    event_prefix = "metrics_"
     settings_prefix = "metrics."
 
     def __init__(self, metrics: Metrics, *, host: str, port: int) -> None:

@@ -49,7 +49,8 @@ class Server(uvicorn.Server):
     `serve` raises CannotListen.
     """
 
-    listening_event: ClassVar[str] = "listening"
+    # Before the names of its events in the log, and of its settings in messages.
+    event_prefix: ClassVar[str] = ""
     settings_prefix: ClassVar[str] = ""
 
     def __init__(
@@ -119,7 +120,7 @@ class Server(uvicorn.Server):
             ) from None
         for server in self.servers:
             for listener in server.sockets:
-                log.info(self.listening_event, port=listener.getsockname()[1])
+                log.info(f"{self.event_prefix}listening", port=listener.getsockname()[1])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain: uvicorn's own would close the listeners first."""
@@ -127,7 +128,7 @@ class Server(uvicorn.Server):
         running = set(state.tasks)
         answering = {connection for connection in _connections(state) if connection.end_after_answer()}
         self.lifespan.state[STOPPING] = True
-        log.info("draining", requests=len(running))
+        log.info(f"{self.event_prefix}draining", requests=len(running))
         await self._until(running)
         for server in self.servers:
             server.close()
@@ -162,7 +163,7 @@ class Server(uvicorn.Server):
         """Break off what is left: connections first, which most requests notice and end by themselves."""
         state = self.server_state
         if left := answering & set(_connections(state)):
-            log.warning("cut_off", connections=len(left))
+            log.warning(f"{self.event_prefix}cut_off", connections=len(left))
         for connection in _connections(state):
             connection.transport.abort()
         for is_cancelled in (False, True):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from satchel.process.logs import LogSettings, configure_logs
+from satchel.process.logs import LogSettings, bound, configure_logs
 
 SECRET = "ann@example.test"
 
@@ -43,3 +43,25 @@ async def test_what_failed_in_the_background_is_named_without_its_values(capsys:
     assert SECRET not in logged
     lines = [json.loads(line) for line in logged.splitlines()]
     assert [(line["error"], line["where"].partition(":")[0]) for line in lines] == [("ValueError", "test_logs.py")] * 2
+
+
+def test_what_is_bound_is_in_every_line_and_gone_behind_the_block(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogSettings())
+    log = structlog.get_logger()
+    with bound(request_id="r-1"):
+        with bound(trace_id="t-1"):
+            log.info("inner")
+        log.info("outer")
+    log.info("without")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    seen = [(line["event"], line.get("request_id"), line.get("trace_id")) for line in lines]
+    assert seen == [("inner", "r-1", "t-1"), ("outer", "r-1", None), ("without", None, None)]
+
+
+@pytest.mark.parametrize("value", [ValueError(SECRET), {"at": object()}, 1 << 70, "\ud800", float("nan")])
+def test_whatever_is_logged_gives_a_line(capsys: pytest.CaptureFixture[str], value: object) -> None:
+    configure_logs(LogSettings())
+    structlog.get_logger().info("odd", value=value)
+    logged = capsys.readouterr().err
+    assert SECRET not in logged
+    assert json.loads(logged)["event"] == "odd"
