@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from satchel.cli.archive import archive
 from satchel.cli.fetch import fetch
 from satchel.cli.ls import ls
 from satchel.cli.output import CommandError
@@ -21,6 +22,7 @@ def command() -> typer.Typer:
     app = typer.Typer()
     app.command("ls")(ls)
     app.command("fetch")(fetch)
+    app.command("archive")(archive)
     return app
 
 
@@ -115,24 +117,23 @@ async def test_an_unknown_message_and_a_wrong_key_are_told(gateway: FakeGateway,
     assert "unencrypted" in str(strange.exception)
 
 
-async def test_fetch_takes_all_files_as_one_archive(gateway: FakeGateway, tmp_path: Path) -> None:
-    result = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive")
+async def test_archive_stores_all_files_as_one(gateway: FakeGateway, tmp_path: Path) -> None:
+    target = str(tmp_path / "all.zip")
+    result = await run(gateway, "archive", "m", "--to", target)
     assert result.exit_code == 0
-    assert names_in(tmp_path) == ["attachments.zip"]
-    assert result.stdout.split("  ")[1].strip() == str(tmp_path / "attachments.zip")
+    assert names_in(tmp_path) == ["all.zip"]
+    assert result.stdout.split("  ")[1].strip() == target
     assert (gateway.count(), gateway.count("archive")) == (1, 1)
-    again = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive")
+    again = await run(gateway, "archive", "m", "--to", target)
     assert (again.exit_code, "exists already" in str(again.exception)) == (1, True)
-    told = json.loads(
-        (await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive", "--overwrite", "--json")).stdout
-    )
-    assert [each["status"] for each in told] == ["stored"]
+    told = json.loads((await run(gateway, "archive", "m", "--to", target, "--overwrite", "--json")).stdout)
+    assert (told["id"], told["path"], told["sha256"]) == ("m", target, result.stdout.split("  ")[0])
 
 
-async def test_an_archive_is_of_everything_or_not_at_all(gateway: FakeGateway, tmp_path: Path) -> None:
-    result = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive", "--only", "*.pdf")
-    assert isinstance(result.exception, CommandError)
+async def test_archive_says_what_to_do_where_it_cannot(gateway: FakeGateway, tmp_path: Path) -> None:
+    result = await run(gateway, "archive", "m", "--to", str(tmp_path / "missing" / "all.zip"))
+    assert "cannot be written" in str(result.exception)
     gateway.behaviour.archives = False
-    result = await run(gateway, "fetch", "m", "--to", str(tmp_path), "--archive")
-    assert "without --archive" in str(result.exception)
+    result = await run(gateway, "archive", "m", "--to", str(tmp_path / "all.zip"))
+    assert "satchel fetch" in str(result.exception)
     assert names_in(tmp_path) == []

@@ -15,8 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from satchel.cli.api_access import AllowHttp, ApiKey, MessageId, ServerUrl, connected, explain
 from satchel.cli.output import CommandError, print_json, printable
 from satchel.client import CALL_ERRORS, AsyncClient, Downloaded
-from satchel.contract.archives import ARCHIVE_NAME
-from satchel.contract.attachments import Attachment, AttachmentType
+from satchel.contract.attachments import Attachment
 from satchel.contract.headers import safe_file_name
 
 _SIDE_BY_SIDE = 4
@@ -62,16 +61,11 @@ def fetch(
     only: Annotated[str, typer.Option("--only", metavar="GLOB", help="Only names like this, such as '*.pdf'.")] = "*",
     json: Annotated[bool, typer.Option("--json", help="Print what became of each attachment as JSON.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-    archive: Annotated[
-        bool, typer.Option("--archive", help=f"All files as one {ARCHIVE_NAME}, for one call of the rate limit.")
-    ] = False,
 ) -> None:
     """Download the files of a message, and print SHA-256 and path of each as `sha256sum` does.
 
     The exit status is 1 if any of them failed; the others are stored all the same.
     """
-    if archive and only != "*":
-        raise CommandError("An archive holds all files: leave out --only or --archive.")
     console = Console(stderr=True, highlight=False, markup=False)
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -80,11 +74,8 @@ def fetch(
 
     async def run() -> list[Outcome]:
         async with connected(url, api_key, allow_http=allow_http, notice=console.print) as client:
-            if archive:
-                with _progress(console) as progress:
-                    return [await _fetch_archive(client, message_id, _Folder(to, overwrite), progress)]
             wanted = choose(await client.list_attachments(message_id), only, console)
-            with _progress(console) as progress:
+            with progress_bars(console) as progress:
                 return await _fetch_all(client, message_id, wanted, _Folder(to, overwrite), progress)
 
     _report(asyncio.run(run()), json=json)
@@ -129,7 +120,8 @@ class _Folder:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
+def progress_bars(console: Console) -> Iterator[Progress]:
+    """Bars on a terminal, and nothing elsewhere."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -175,27 +167,6 @@ async def _fetch_one(
         return Outcome(wanted, None, explain(failure))
     progress.update(task, completed=stored.size, total=stored.size)
     return Outcome(wanted, stored, None)
-
-
-async def _fetch_archive(client: AsyncClient, message_id: str, folder: _Folder, progress: Progress) -> Outcome:
-    task = progress.add_task(ARCHIVE_NAME, total=None)
-    try:
-        stored = await client.download_archive(
-            message_id,
-            folder.path / ARCHIVE_NAME,
-            overwrite=folder.overwrite,
-            on_progress=lambda done_bytes, total_bytes: progress.update(task, completed=done_bytes, total=total_bytes),
-        )
-    except OSError as error:
-        raise CommandError(explain(error)) from None
-    whole = Attachment(
-        id=message_id,
-        name=ARCHIVE_NAME,
-        content_type=stored.content_type,
-        size=stored.size,
-        attachment_type=AttachmentType.FILE,
-    )
-    return Outcome(Wanted(whole, ARCHIVE_NAME), stored, None)
 
 
 def _report(outcomes: Sequence[Outcome], *, json: bool) -> None:

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from satchel import __version__
-from satchel.cli import collector, demo, fetch, init, ls
+from satchel.cli import archive, collector, demo, fetch, init, ls
 from satchel.cli.gateway import commands as gateway
 from satchel.cli.output import CommandError
 
@@ -21,6 +21,7 @@ app.add_typer(gateway.app, name="gateway")
 app.add_typer(collector.app, name="collector")
 app.command("ls")(ls.ls)
 app.command("fetch")(fetch.fetch)
+app.command("archive")(archive.archive)
 app.command("init")(init.init)
 app.command("demo")(demo.demo)
 

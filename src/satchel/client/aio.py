@@ -169,7 +169,7 @@ class AsyncClient:
             # The public service has no such path and says so with the same answer as for an unknown message.
             if await self._knows(message_id):
                 raise ArchiveNotOffered(
-                    "The server makes no archives. Download the files one by one (satchel fetch without --archive)."
+                    "The server makes no archives. Download the files one by one (satchel fetch)."
                 ) from failure
             raise
 
