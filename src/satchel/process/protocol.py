@@ -44,6 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_whole = False
         self._request_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._answering: RequestResponseCycle | None = None
 
     def refusal(self, status: HTTPStatus) -> tuple[dict[str, str], bytes]:
         """Headers and body of a refusal; subclasses say more."""
@@ -60,6 +61,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         _stop(self._request_timer)
         _stop(self._stall_timer)
+        self._end_answering()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -118,6 +120,19 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle.keep_alive = False
         return True
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _end_answering(self) -> None:
+        """Have the application know that nobody listens any more.
+
+        uvicorn tells the newest request of a connection, while it is an older one of a pipeline that is being answered.
+        """
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+
     def _request_is_late(self) -> None:
         self._request_timer = None
         cycle = cast("RequestResponseCycle | None", self.cycle)
@@ -154,6 +169,7 @@ class BoundedProtocol(HttpToolsProtocol):
             headers = headers | {"content-length": str(len(body)), "connection": "close"}
             lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {headers[name]}" for name in headers)]
             self.transport.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
+        self._end_answering()
         self.transport.close()
         log.info("request_refused", status=status.value)
 

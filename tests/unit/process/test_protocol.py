@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -63,8 +63,8 @@ async def half_an_answer(scope: Scope, receive: Receive, send: Send) -> None:
     await asyncio.Event().wait()
 
 
-def connection(kind: type[BoundedProtocol]) -> tuple[HttpToolsProtocol, Wire]:
-    config = uvicorn.Config(half_an_answer, lifespan="off", log_config=None)
+def connection(kind: type[BoundedProtocol], app: ASGIApp = half_an_answer) -> tuple[HttpToolsProtocol, Wire]:
+    config = uvicorn.Config(app, lifespan="off", log_config=None)
     config.load()
     wire = Wire()
     protocol = kind(config=config, server_state=ServerState(), app_state={}, _loop=asyncio.get_running_loop())
@@ -126,6 +126,39 @@ async def test_nothing_is_written_into_an_answer_that_is_under_way() -> None:
     protocol.data_received(b"\0garbage\r\n\r\n")
     assert wire.written.endswith(ANSWER)
     assert wire.closed
+
+
+async def test_garbage_behind_a_pipeline_lets_the_request_that_is_answered_know() -> None:
+    told = asyncio.get_running_loop().create_future()
+
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] == "http.request":
+            pass
+        told.set_result(message["type"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    protocol, wire = connection(EnvelopeProtocol, waits)
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + b"\0garbage\r\n\r\n")
+    assert wire.closed
+    async with asyncio.timeout(10):
+        assert await told == "http.disconnect"
+    assert wire.written == b""
+
+
+@pytest.mark.parametrize(
+    "head", [b"CONNECT x:1 HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"]
+)
+async def test_what_might_be_another_protocol_is_the_last_of_its_connection(head: bytes) -> None:
+    async def empty(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 405, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    protocol, wire = connection(EnvelopeProtocol, empty)
+    protocol.data_received(head + b"Host: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        while not wire.closed:
+            await asyncio.sleep(0)
+    assert b"connection: close" in wire.written
 
 
 @dataclass

@@ -1,0 +1,101 @@
+"""Schemathesis, with all its checks, against a real gateway: the OpenAPI document and the gateway agree.
+
+`SATCHEL_SCHEMATHESIS_EXAMPLES` is the number of examples for each operation and phase; 800 make over 5,000 requests.
+`SATCHEL_SCHEMATHESIS_SEED` repeats a run.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import requests
+
+from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS
+from satchel.testing.content import Generated
+from satchel.testing.mail import deliver, file_part, message, message_with_link, message_with_message
+from tests.e2e.gateway_process import Gateway, gateway
+from tests.e2e.observe import rows, until
+
+EXAMPLES = int(os.environ.get("SATCHEL_SCHEMATHESIS_EXAMPLES", "25"))
+SEED = os.environ.get("SATCHEL_SCHEMATHESIS_SEED", "1")
+# Of the largest setting on a slow machine.
+TIMEOUT_SECONDS = 60 + EXAMPLES * 5
+# What is refused for the state of a file and not for its form: 412 and 416, beside those that Schemathesis knows.
+ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "412", "416", "429", "5xx"]
+
+
+def configuration(running: Gateway, message_ids: list[str], attachment_ids: list[str]) -> str:
+    """schemathesis.toml: the key, and ids that exist for half of the calls, so that there is something to be found."""
+    ids = {"messages": ("path.messageId", message_ids), "attachments": ("path.attachmentId", attachment_ids)}
+    return "\n".join(
+        [
+            f"base-url = {json.dumps(running.url)}",
+            f"seed = {SEED}",
+            f'auth.openapi.apiKey = {{ bearer = "{running.key}" }}',
+            f"generation.max-examples = {EXAMPLES}",
+            f"checks.positive_data_acceptance.expected-statuses = {json.dumps(ACCEPTED)}",
+            *(f"dictionaries.{name}.values = {json.dumps(values)}" for name, (_, values) in ids.items()),
+            "[parameters]",
+            *(f'"{key}" = {{ dictionary = "{name}", probability = 0.5 }}' for name, (key, _) in ids.items()),
+            "",
+        ]
+    )
+
+
+def prepared(running: Gateway) -> tuple[list[str], list[str]]:
+    """Ids of messages with files of several sizes, with a link and with a message in it, and of all they hold."""
+    files = [file_part(f"file-{size}.bin", "application/pdf", Generated(size, 1)) for size in (0, 1, 4096, 300_000)]
+    samples = [message("files", "Files", files), message_with_link(), message_with_message()]
+    for sample in samples:
+        deliver(running.maildir, sample)
+    found = until(
+        lambda: (
+            len(ids := rows(running.folder / "data" / "gateway.db", "SELECT message_id FROM messages")) == 3 and ids
+        ),
+        "the messages in the index",
+    )
+    message_ids = [message_id for (message_id,) in found]
+    listed = [
+        requests.get(running.url + LIST_ATTACHMENTS.url(message_id=one), headers=running.headers, timeout=30).json()
+        for one in message_ids
+    ]
+    return message_ids, [attachment["id"] for one in listed for attachment in one["attachments"]]
+
+
+def answered(running: Gateway) -> Counter[tuple[str, str | None, int]]:
+    """How often each route was answered with each status, by the gateway's own log."""
+    lines = [json.loads(line) for line in running.log.splitlines() if line.startswith("{")]
+    return Counter((line["method"], line["route"], line["status"]) for line in lines if line["event"] == "request")
+
+
+@pytest.mark.timeout(TIMEOUT_SECONDS + 60)
+def test_the_document_and_the_gateway_agree(tmp_path: Path) -> None:
+    with gateway(tmp_path / "gateway", further={"limits.failed_keys_per_minute": 0}) as running:
+        running.start()
+        config = tmp_path / "schemathesis.toml"
+        config.write_text(configuration(running, *prepared(running)), "utf-8")
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
+        options = ["--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--continue-on-failure"]
+        run = subprocess.run(
+            [*command, f"{running.url}/openapi.json", *options],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        counts = answered(running)
+    print(f"{counts.total()} requests; statuses {sorted(Counter(status for *_, status in counts.elements()).items())}")
+    assert counts.total() >= 5 * EXAMPLES
+    # Not only refusals were compared with the document.
+    for route in (LIST_ATTACHMENTS, DOWNLOAD_ATTACHMENT, DOWNLOAD_ARCHIVE):
+        assert counts["GET", route.path, 200], f"{route.path} was never answered with 200"
+    assert counts["GET", DOWNLOAD_ATTACHMENT.path, 403]
+    assert counts["GET", LIST_ATTACHMENTS.path, 401]
+    assert "Traceback" not in running.log
+    assert '"event": "call_failed"' not in running.log
