@@ -5,28 +5,33 @@ section 3: no timing oracle that a thousand calls can see).
 """
 
 import asyncio
-from collections.abc import Callable
+import math
 
 TICK_SECONDS = 0.025
 
 
+def due_tick(arrived: float, hold_seconds: float) -> int:
+    """The tick at which the answer to a request that arrived then goes: the first that is `hold_seconds` away or more
+    from the end of the tick in which it came."""
+    return math.floor(arrived / TICK_SECONDS) + 1 + math.ceil(hold_seconds / TICK_SECONDS)
+
+
 class Holding:
-    """Lets answers go at the ticks of a clock of its own: the first one that comes `hold_seconds` after the arrival.
+    """Lets answers go at the ticks of a clock of its own, all that are due at once, in the order of arrival.
 
     A timer set by each answer for itself would be rounded to whole milliseconds from when its work ended, and so still
     tell how long that was. The clock starts with the first answer and runs on; only work that takes longer than
     `hold_seconds` shows. 0 holds nothing back.
     """
 
-    def __init__(self, hold_seconds: float, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, hold_seconds: float) -> None:
         self._hold_seconds = hold_seconds
-        self._clock = clock
-        self._waiting: list[tuple[float, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
         self._is_ticking = False
 
     def now(self) -> float:
         """The present on the clock that arrivals are told by."""
-        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+        return asyncio.get_running_loop().time()
 
     async def until_due(self, arrived: float) -> None:
         """Return once an answer to a request that arrived then may go."""
@@ -35,20 +40,25 @@ class Holding:
         loop = asyncio.get_running_loop()
         if not self._is_ticking:
             self._is_ticking = True
-            loop.call_later(TICK_SECONDS, self._tick, loop)
+            self._tick_after(loop, math.floor(loop.time() / TICK_SECONDS))
         due: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((arrived + self._hold_seconds, due))
+        self._waiting.append((due_tick(arrived, self._hold_seconds), arrived, due))
         await due
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.call_later(TICK_SECONDS, self._tick, loop)
-        self.release(self.now())
+    def _tick_after(self, loop: asyncio.AbstractEventLoop, last: int) -> None:
+        # By its number, because a timer may ring up to a millisecond early; those that a busy loop missed are left out.
+        number = max(last + 1, math.floor(loop.time() / TICK_SECONDS))
+        loop.call_at(number * TICK_SECONDS, self._tick, loop, number)
 
-    def release(self, now: float) -> None:
-        """Let go what is due, in the order of arrival, whatever the order in which the work ended."""
-        ready = sorted((entry for entry in self._waiting if entry[0] <= now), key=lambda entry: entry[0])
+    def _tick(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        self._tick_after(loop, number)
+        self.release(number)
+
+    def release(self, number: int) -> None:
+        """Let go what is due at this tick, whatever the order in which the work ended."""
+        ready = sorted((entry for entry in self._waiting if entry[0] <= number), key=lambda entry: entry[1])
         if ready:
-            self._waiting = [entry for entry in self._waiting if entry[0] > now]
-        for _, future in ready:
+            self._waiting = [entry for entry in self._waiting if entry[0] > number]
+        for _, _, future in ready:
             if not future.done():
                 future.set_result(None)

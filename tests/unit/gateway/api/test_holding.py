@@ -4,15 +4,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from satchel.gateway.api.holding import Holding
+from hypothesis import given
+from hypothesis import strategies as st
 
+from satchel.gateway.api.holding import TICK_SECONDS, Holding, due_tick
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+HOLD_SECONDS = 0.05
 
 
 async def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -21,53 +18,52 @@ async def started(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return task
 
 
-async def test_an_answer_waits_until_its_hold_is_over() -> None:
-    holding = Holding(0.05, Clock())
-    held = await started(holding.until_due(100.0))
-    holding.release(100.049)
+@given(st.floats(0, 1e7), st.floats(0.001, 5))
+def test_an_answer_is_held_at_least_so_long_and_two_ticks_longer_at_most(arrived: float, hold_seconds: float) -> None:
+    held_seconds = due_tick(arrived, hold_seconds) * TICK_SECONDS - arrived
+    assert hold_seconds - 1e-6 <= held_seconds <= hold_seconds + 2 * TICK_SECONDS + 1e-6
+
+
+async def test_an_answer_waits_for_its_tick() -> None:
+    holding = Holding(HOLD_SECONDS)
+    arrived = holding.now()
+    held = await started(holding.until_due(arrived))
+    holding.release(due_tick(arrived, HOLD_SECONDS) - 1)
     await asyncio.sleep(0)
     assert not held.done()
-    holding.release(100.051)
+    holding.release(due_tick(arrived, HOLD_SECONDS))
     await held
 
 
-async def test_the_moment_is_the_same_however_long_the_work_took() -> None:
-    clock = Clock()
-    holding = Holding(0.05, clock)
-    quick = await started(holding.until_due(100.0))
-    clock.now += 0.04
-    slow = await started(holding.until_due(100.0))
-    holding.release(100.05)
-    await asyncio.wait_for(asyncio.gather(quick, slow), 1)
-
-
 async def test_answers_go_in_the_order_in_which_their_requests_came() -> None:
-    holding = Holding(0.05, Clock())
+    holding = Holding(HOLD_SECONDS)
     order: list[str] = []
 
     async def held(name: str, arrived: float) -> None:
         await holding.until_due(arrived)
         order.append(name)
 
-    later = await started(held("came later, was ready first", 100.01))
-    first = await started(held("came first, was ready later", 100.0))
-    holding.release(101.0)
+    now = holding.now()
+    later = await started(held("came later, was ready first", now + 0.001))
+    first = await started(held("came first, was ready later", now))
+    holding.release(due_tick(now + 1, HOLD_SECONDS))
     await asyncio.gather(later, first)
     assert order == ["came first, was ready later", "came later, was ready first"]
 
 
 async def test_a_client_that_went_away_holds_up_nobody() -> None:
-    holding = Holding(0.05, Clock())
-    gone = await started(holding.until_due(100.0))
-    stays = await started(holding.until_due(100.0))
+    holding = Holding(HOLD_SECONDS)
+    now = holding.now()
+    gone = await started(holding.until_due(now))
+    stays = await started(holding.until_due(now))
     gone.cancel()
     await asyncio.sleep(0)
-    holding.release(101.0)
+    holding.release(due_tick(now, HOLD_SECONDS))
     await asyncio.wait_for(stays, 1)
 
 
 async def test_nothing_is_held_where_the_hold_is_off() -> None:
-    await asyncio.wait_for(Holding(0, Clock()).until_due(100.0), 1)
+    await asyncio.wait_for(Holding(0).until_due(1e12), 1)
 
 
 async def test_its_clock_ticks_by_itself() -> None:
