@@ -10,8 +10,8 @@ from satchel.contract.routes import Route
 from satchel.gateway.admission import AccountMessage, Admission, Caller
 from satchel.gateway.limits import Limits
 from satchel.gateway.metrics import Metrics
-from satchel.gateway.store.database import Store
 from satchel.gateway.spans import Tracing
+from satchel.gateway.store.database import Store
 from satchel.mail.source import AttachmentContent, MailSource, MessageRef, MessageSummary
 
 

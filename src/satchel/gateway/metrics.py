@@ -21,7 +21,9 @@ from satchel.process.server import SideServer
 
 OTHER = "other"
 _PREFIX = "satchel_gateway"
-_KNOWN_ROUTES = frozenset({*(route.path for route in ROUTES), "/healthz", "/readyz", "/openapi.json", "/docs"})
+_KNOWN_ROUTES = frozenset(
+    {*(route.path for route in ROUTES), "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/{name}"}
+)
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KNOWN_REASONS = frozenset(reason.value for reason in Reason)
 # A list or a small file takes milliseconds, a large download minutes.
