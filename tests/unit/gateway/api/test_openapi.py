@@ -130,6 +130,18 @@ def test_every_reason_has_an_example() -> None:
     assert shown == {reason.value for reason in Reason} - OF_NO_OPERATION
 
 
+def test_the_page_names_every_reason_with_its_statuses() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "api.md").read_text("utf-8")
+    table = page.partition("| reason | status |")[2].partition("\n\n")[0]
+    rows = [row.split(" | ", 1) for row in table.splitlines()]
+    told = {reason: row[1] for row in rows if len(row) == 2 for reason in re.findall(r"`(\w+)`", row[0])}
+    assert told.keys() == {reason.value for reason in Reason}
+    for answer in COMPONENTS["responses"].values():
+        for reason, example in answer["content"]["application/json"]["examples"].items():
+            code = example["value"]["error"]["code"]
+            assert code in told[reason] or f"{code[0]}xx" in told[reason], f"{reason}: {code}"
+
+
 def test_the_example_of_a_list_is_one() -> None:
     content = GOLDEN["paths"][KEYED[0]]["get"]["responses"]["200"]["content"]["application/json"]
     assert len(msgspec.convert(content["example"], AttachmentList).attachments) == 2
