@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 
 from satchel.contract.headers import retry_after
-from satchel.gateway.limits import AccountRates, rate_limited
-from satchel.gateway.redis_window import RedisCounts, SharedWindow, open_pool
-from satchel.gateway.windows import MemoryWindow, Taken, Window
+from satchel.gateway.limits.rates import AccountRates, rate_limited
+from satchel.gateway.limits.redis_window import RedisCounts, SharedWindow, open_pool
+from satchel.gateway.limits.windows import MemoryWindow, Taken, Window
 from tests.redis_server import RedisServer, redis_server
 
 pytestmark = pytest.mark.service

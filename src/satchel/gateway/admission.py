@@ -8,8 +8,8 @@ from satchel.contract.errors import NotFound, Unauthorized
 from satchel.contract.headers import RateLimitState
 from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, Route
 from satchel.gateway.access import KeyRecord, bearer_key, hash_key, judge_account, judge_key, require_scopes
-from satchel.gateway.downloads import DownloadSlot
-from satchel.gateway.limits import Limits, rate_limited
+from satchel.gateway.limits.downloads import DownloadSlot
+from satchel.gateway.limits.rates import Limits, rate_limited
 from satchel.gateway.store.calls import find_call
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID

@@ -21,7 +21,7 @@ from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
 from satchel.gateway.audit import GATEWAY_ACTOR
 from satchel.gateway.intake import Intake
-from satchel.gateway.limiting import open_limits
+from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.measured import TracedAdmission, measured
 from satchel.gateway.metrics import Metrics, MetricsServer
 from satchel.gateway.readiness import Checks, Readiness, SourceProbe

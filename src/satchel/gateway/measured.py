@@ -8,7 +8,7 @@ from satchel.contract.attachments import Attachment
 from satchel.contract.errors import ApiError
 from satchel.contract.routes import Route
 from satchel.gateway.admission import AccountMessage, Admission, Caller
-from satchel.gateway.limits import Limits
+from satchel.gateway.limits.rates import Limits
 from satchel.gateway.metrics import Metrics
 from satchel.gateway.spans import Tracing
 from satchel.gateway.store.database import Store

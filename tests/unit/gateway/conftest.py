@@ -11,15 +11,15 @@ from starlette.types import ASGIApp
 from satchel.contract.scopes import Scope
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
-from satchel.gateway.downloads import Downloads
-from satchel.gateway.limits import AccountRates, FailedKeys, Limits
+from satchel.gateway.limits.downloads import Downloads
+from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
+from satchel.gateway.limits.windows import MemoryWindow
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
-from satchel.gateway.windows import MemoryWindow
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, ref, summary
 
 MakeKey = Callable[..., str]

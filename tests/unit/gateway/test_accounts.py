@@ -14,9 +14,10 @@ from satchel.contract.scopes import Scope
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
 from satchel.gateway.api.boundary import Observers
-from satchel.gateway.downloads import Downloads
 from satchel.gateway.intake import Intake
-from satchel.gateway.limits import AccountRates, FailedKeys, Limits
+from satchel.gateway.limits.downloads import Downloads
+from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
+from satchel.gateway.limits.windows import MemoryWindow
 from satchel.gateway.recorder import Recorder
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.accounts import register_accounts
@@ -26,7 +27,6 @@ from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.messages import delivery_id
 from satchel.gateway.store.tables import messages
 from satchel.gateway.store.webhooks import add_webhook
-from satchel.gateway.windows import MemoryWindow
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MessageRef
 from tests.unit.gateway.fakes import MAILBOX, Answer, RememberingQueue, call

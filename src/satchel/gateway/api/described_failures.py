@@ -27,7 +27,7 @@ from satchel.gateway.api.description import (
     schema_ref,
 )
 from satchel.gateway.api.failures import from_http, internal_error
-from satchel.gateway.limits import rate_limited
+from satchel.gateway.limits.rates import rate_limited
 from satchel.gateway.service import api_error
 from satchel.mail.source import BrokenMessage, MessageNotFound, NotDownloadable, SourceUnavailable
 

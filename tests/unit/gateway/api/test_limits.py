@@ -8,7 +8,7 @@ import pytest
 
 from satchel.contract.errors import ErrorEnvelope
 from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS
-from satchel.gateway.downloads import Downloads
+from satchel.gateway.limits.downloads import Downloads
 from satchel.mail.source import BrokenMessage
 from tests.unit.gateway.conftest import MakeApp, MakeKey
 from tests.unit.gateway.fakes import Answer, MemoryContent, MemorySource, attachment, call

@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from satchel.gateway.downloads import Downloads
-from satchel.gateway.limits import AccountRates, FailedKeys, Limits
-from satchel.gateway.redis_window import RedisCounts, SharedWindow, open_pool
+from satchel.gateway.limits.downloads import Downloads
+from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
+from satchel.gateway.limits.redis_window import RedisCounts, SharedWindow, open_pool
+from satchel.gateway.limits.windows import MemoryWindow
 from satchel.gateway.settings import LimitSettings
-from satchel.gateway.windows import MemoryWindow
 from satchel.settings import SettingsError
 
 Checks = Callable[[], dict[str, bool]]

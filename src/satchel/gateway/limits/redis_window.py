@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from satchel.gateway.windows import WINDOW_SECONDS, Taken, Window
+from satchel.gateway.limits.windows import WINDOW_SECONDS, Taken, Window
 
 _PREFIX = "satchel"
 _MAX_CONNECTIONS = 32

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from satchel.contract.errors import RateLimited, Reason
 from satchel.contract.headers import RateLimitState
 from satchel.gateway.addresses import client_group
-from satchel.gateway.downloads import Downloads
-from satchel.gateway.windows import WINDOW_SECONDS, Window
+from satchel.gateway.limits.downloads import Downloads
+from satchel.gateway.limits.windows import WINDOW_SECONDS, Window
 
 _MAX_REFUSED_ADDRESSES = 10_000
 

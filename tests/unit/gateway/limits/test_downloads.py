@@ -3,7 +3,7 @@
 import pytest
 
 from satchel.contract.errors import ApiError
-from satchel.gateway.downloads import Downloads
+from satchel.gateway.limits.downloads import Downloads
 
 
 def test_each_key_has_its_own_bound_within_the_one_of_all() -> None:

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from satchel.gateway.limiting import open_limits
-from satchel.gateway.redis_window import open_pool
+from satchel.gateway.limits.opening import open_limits
+from satchel.gateway.limits.redis_window import open_pool
 from satchel.gateway.settings import LimitSettings
 from satchel.settings import SettingsError
 

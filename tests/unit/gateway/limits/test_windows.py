@@ -1,6 +1,6 @@
 """What a window in memory remembers, and forgets."""
 
-from satchel.gateway.windows import InstantStorage, MemoryWindow
+from satchel.gateway.limits.windows import InstantStorage, MemoryWindow
 
 
 class Clock:

@@ -4,8 +4,8 @@ import pytest
 
 from satchel.contract.errors import RateLimited, Reason
 from satchel.contract.headers import retry_after
-from satchel.gateway.limits import AccountRates, FailedKeys, rate_limited
-from satchel.gateway.windows import MemoryWindow
+from satchel.gateway.limits.rates import AccountRates, FailedKeys, rate_limited
+from satchel.gateway.limits.windows import MemoryWindow
 
 
 class Clock:
