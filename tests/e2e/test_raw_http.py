@@ -278,7 +278,11 @@ def check(answer: Answer) -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Gateway]:
-    further = {"limits.failed_keys_per_minute": 0, "request_timeout_seconds": REQUEST_TIMEOUT_SECONDS}
+    further = {
+        "limits.failed_keys_per_minute": 0,
+        "not_found_hold_seconds": 0,
+        "request_timeout_seconds": REQUEST_TIMEOUT_SECONDS,
+    }
     with gateway(tmp_path / "gateway", further=further) as running:
         running.start()
         yield running

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,16 @@ import requests
 
 from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS
 from satchel.testing.content import Generated
-from satchel.testing.mail import deliver, file_part, message, message_with_link, message_with_message
+from satchel.testing.mail import (
+    Multipart,
+    Part,
+    SampleMessage,
+    deliver,
+    file_part,
+    message,
+    message_with_link,
+    message_with_message,
+)
 from tests.e2e.gateway_process import Gateway, gateway
 from tests.e2e.observe import rows, until
 
@@ -24,12 +34,14 @@ EXAMPLES = int(os.environ.get("SATCHEL_SCHEMATHESIS_EXAMPLES", "25"))
 SEED = os.environ.get("SATCHEL_SCHEMATHESIS_SEED", "1")
 # Of the largest setting on a slow machine.
 TIMEOUT_SECONDS = 60 + EXAMPLES * 5
+# Neither limits nor held answers, which would only take time here.
+UNLIMITED = {"limits.failed_keys_per_minute": 0, "not_found_hold_seconds": 0}
 # What is refused for the state of a file and not for its form: 412 and 416, beside those that Schemathesis knows.
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "412", "416", "429", "5xx"]
 
 
 def configuration(running: Gateway, message_ids: list[str], attachment_ids: list[str]) -> str:
-    """schemathesis.toml: the key, and ids that exist for half of the calls, so that there is something to be found."""
+    """schemathesis.toml: the key, and ids that exist for most of the calls, so that there is something to be found."""
     ids = {"messages": ("path.messageId", message_ids), "attachments": ("path.attachmentId", attachment_ids)}
     return "\n".join(
         [
@@ -40,30 +52,28 @@ def configuration(running: Gateway, message_ids: list[str], attachment_ids: list
             f"checks.positive_data_acceptance.expected-statuses = {json.dumps(ACCEPTED)}",
             *(f"dictionaries.{name}.values = {json.dumps(values)}" for name, (_, values) in ids.items()),
             "[parameters]",
-            *(f'"{key}" = {{ dictionary = "{name}", probability = 0.5 }}' for name, (key, _) in ids.items()),
+            *(f'"{key}" = {{ dictionary = "{name}", probability = 0.7 }}' for name, (key, _) in ids.items()),
             "",
         ]
     )
 
 
 def prepared(running: Gateway) -> tuple[list[str], list[str]]:
-    """Ids of messages with files of several sizes, with a link and with a message in it, and of all they hold."""
+    """The id of a message with files of several sizes, a link and a message in it, and the ids of these."""
     files = [file_part(f"file-{size}.bin", "application/pdf", Generated(size, 1)) for size in (0, 1, 4096, 300_000)]
-    samples = [message("files", "Files", files), message_with_link(), message_with_message()]
-    for sample in samples:
-        deliver(running.maildir, sample)
-    found = until(
-        lambda: (
-            len(ids := rows(running.folder / "data" / "gateway.db", "SELECT message_id FROM messages")) == 3 and ids
-        ),
-        "the messages in the index",
-    )
-    message_ids = [message_id for (message_id,) in found]
-    listed = [
-        requests.get(running.url + LIST_ATTACHMENTS.url(message_id=one), headers=running.headers, timeout=30).json()
-        for one in message_ids
-    ]
-    return message_ids, [attachment["id"] for one in listed for attachment in one["attachments"]]
+    others = [part for sample in (message_with_link(), message_with_message()) for part in parts(sample)[1:]]
+    deliver(running.maildir, message("all", "All kinds", [*files, *others]))
+    database = running.folder / "data" / "gateway.db"
+    [(message_id,)] = until(lambda: rows(database, "SELECT message_id FROM messages"), "the message in the index")
+    url = running.url + LIST_ATTACHMENTS.url(message_id=message_id)
+    listed = requests.get(url, headers=running.headers, timeout=30).json()["attachments"]
+    assert len(listed) == 6
+    return [message_id], [attachment["id"] for attachment in listed]
+
+
+def parts(sample: SampleMessage) -> Sequence[Part]:
+    assert isinstance(sample.body, Multipart)
+    return sample.body.parts
 
 
 def answered(running: Gateway) -> Counter[tuple[str, str | None, int]]:
@@ -74,7 +84,7 @@ def answered(running: Gateway) -> Counter[tuple[str, str | None, int]]:
 
 @pytest.mark.timeout(TIMEOUT_SECONDS + 60)
 def test_the_document_and_the_gateway_agree(tmp_path: Path) -> None:
-    with gateway(tmp_path / "gateway", further={"limits.failed_keys_per_minute": 0}) as running:
+    with gateway(tmp_path / "gateway", further=UNLIMITED) as running:
         running.start()
         config = tmp_path / "schemathesis.toml"
         config.write_text(configuration(running, *prepared(running)), "utf-8")
