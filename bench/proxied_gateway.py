@@ -15,8 +15,8 @@ from satchel.gateway.admission import AccountMessage, Admission, Caller
 from satchel.gateway.api.application import build_application
 from satchel.gateway.api.boundary import NOBODY, Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
+from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.limits.opening import open_limits
-from satchel.gateway.recorder import Recorder
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.gateway.store.database import Store, open_database

@@ -19,14 +19,14 @@ from satchel.gateway.api.application import build_application
 from satchel.gateway.api.boundary import Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
-from satchel.gateway.audit import GATEWAY_ACTOR
+from satchel.gateway.audit.actions import GATEWAY_ACTOR
+from satchel.gateway.audit.recorder import Recorder
+from satchel.gateway.audit.retention import keep_audit_days
 from satchel.gateway.intake import Intake
 from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.measured import TracedAdmission, measured
 from satchel.gateway.metrics import Metrics, MetricsServer
 from satchel.gateway.readiness import Checks, Readiness, SourceProbe
-from satchel.gateway.recorder import Recorder
-from satchel.gateway.retention import keep_audit_days
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings
 from satchel.gateway.store.accounts import register_accounts

@@ -14,11 +14,11 @@ from satchel.contract.scopes import Scope
 from satchel.gateway.admission import Admission
 from satchel.gateway.api.application import build_application
 from satchel.gateway.api.boundary import Observers
+from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.intake import Intake
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
-from satchel.gateway.recorder import Recorder
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.audit import Acting, list_events

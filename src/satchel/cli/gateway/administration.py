@@ -14,7 +14,7 @@ import typer
 
 from satchel.cli.configured import load, startable
 from satchel.cli.output import CommandError, print_table
-from satchel.gateway.audit import command_actor
+from satchel.gateway.audit.actions import command_actor
 from satchel.gateway.settings import DEFAULT_ACCOUNT, AccountSettings, GatewaySettings
 
 if TYPE_CHECKING:

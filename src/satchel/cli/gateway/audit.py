@@ -9,7 +9,7 @@ from satchel.cli.configured import ConfigFile
 from satchel.cli.durations import parse_duration
 from satchel.cli.gateway.administration import Json, OfAccount, open_office
 from satchel.cli.output import print_json
-from satchel.gateway.audit import Action
+from satchel.gateway.audit.actions import Action
 
 if TYPE_CHECKING:
     from satchel.gateway.store.audit import AuditEvent

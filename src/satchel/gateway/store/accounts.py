@@ -8,7 +8,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from satchel.gateway.audit import Action
+from satchel.gateway.audit.actions import Action
 from satchel.gateway.store.audit import Acting, write_act
 from satchel.gateway.store.tables import accounts, api_keys, mailboxes, webhooks
 

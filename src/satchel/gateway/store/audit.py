@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from satchel.gateway.audit import UNKNOWN_ACTOR, Action, key_actor
+from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action, key_actor
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, accounts, api_keys, audit_events
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from satchel.contract.scopes import Scope
 from satchel.gateway.access import hash_key, new_key, short_identifier
-from satchel.gateway.audit import UNKNOWN_ACTOR, Action
+from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.tables import accounts, api_key_mailboxes, api_keys, mailboxes

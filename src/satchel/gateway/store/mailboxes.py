@@ -8,7 +8,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from satchel.gateway.audit import GATEWAY_ACTOR, Action
+from satchel.gateway.audit.actions import GATEWAY_ACTOR, Action
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_acts
 from satchel.gateway.store.tables import accounts, mailboxes
 

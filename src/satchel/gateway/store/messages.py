@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from satchel.contract.events import Recipient
-from satchel.gateway.audit import GATEWAY_ACTOR
+from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.store.audit import Acting
 from satchel.gateway.store.mailboxes import register
 from satchel.gateway.store.tables import deliveries, mailboxes, messages, webhook_mailboxes, webhooks

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from satchel.gateway.audit import UNKNOWN_ACTOR, Action
+from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.tables import accounts, mailboxes, webhook_mailboxes, webhooks

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from satchel.contract.scopes import Scope
-from satchel.gateway.audit import Action
-from satchel.gateway.retention import remove_old_events
+from satchel.gateway.audit.actions import Action
+from satchel.gateway.audit.retention import remove_old_events
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.audit import Acting, RefusedCalls, list_events, record_calls
 from satchel.gateway.store.database import Store
@@ -122,7 +122,7 @@ def test_last_use_never_goes_back(engine: sa.Engine) -> None:
 async def test_what_is_old_is_removed_in_batches(
     engine: sa.Engine, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("satchel.gateway.retention.BATCH", 2)
+    monkeypatch.setattr("satchel.gateway.audit.retention.BATCH", 2)
     for days in range(7):
         record_calls(engine, [refused(None, str(days))], {}, NOW + timedelta(days=days))
     assert await remove_old_events(store, NOW + timedelta(days=5)) == 5

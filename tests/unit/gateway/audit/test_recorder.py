@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 
 from satchel.contract.errors import Reason
 from satchel.contract.scopes import Scope
-from satchel.gateway import recorder as recorder_module
 from satchel.gateway.admission import Caller
-from satchel.gateway.recorder import MAX_GROUPS, Recorder
+from satchel.gateway.audit import recorder as recorder_module
+from satchel.gateway.audit.recorder import MAX_GROUPS, Recorder
 from satchel.gateway.store.audit import AuditEvent, list_events
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.keys import create_key, list_keys
