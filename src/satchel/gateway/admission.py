@@ -10,7 +10,8 @@ from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, Route
 from satchel.gateway.access import KeyRecord, bearer_key, hash_key, judge_account, judge_key, require_scopes
 from satchel.gateway.limits.downloads import DownloadSlot
 from satchel.gateway.limits.rates import Limits, rate_limited
-from satchel.gateway.store.calls import find_call
+from satchel.gateway.store.batches import Batches
+from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.source import MessageRef
@@ -63,7 +64,7 @@ class Admission:
         *,
         accounts: Container[str] = (DEFAULT_ACCOUNT_ID,),
     ) -> None:
-        self._store = store
+        self._calls = Batches(store, find_calls)
         self._limits = limits
         self._clock = clock
         self._accounts = accounts
@@ -94,7 +95,7 @@ class Admission:
     ) -> tuple[KeyRecord, MessageRef | None]:
         """The key, if it is a good one, and the message, if the key covers it. Raises Unauthorized."""
         key_hash = hash_key(bearer_key(authorization))
-        record, message = await self._store.call(find_call, key_hash, message_id)
+        record, message = await self._calls.ask((key_hash, message_id))
         if record is not None:
             caller.key_id, caller.account_id = record.key_id, record.account_id
         return judge_account(judge_key(record, key_hash, self._clock()), self._accounts), message

@@ -10,6 +10,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD_BYTES = 64 * 1024
+_WRITE_BUFFER_BYTES = 4096
 # In the state of every request that comes while the server drains.
 STOPPING = "satchel.stopping"
 
@@ -54,8 +55,9 @@ class BoundedProtocol(HttpToolsProtocol):
         writing = cast("asyncio.Transport", transport)
         super().connection_made(writing)
         # What the kernel does not take waits with the application, which knows how much it may hold. The usual 64 KiB
-        # came to 200 MiB with a thousand slow clients, since a piece that begins below the mark is taken whole.
-        writing.set_write_buffer_limits(high=0)
+        # came to 200 MiB with a thousand slow clients, since a piece that begins below the mark is taken whole. Not 0,
+        # at which uvloop's TLS never says that it may be written to again.
+        writing.set_write_buffer_limits(high=1)
         self._request_timer = self.loop.call_later(self._patience.request_seconds, self._request_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:

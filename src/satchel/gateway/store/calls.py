@@ -1,5 +1,7 @@
 """The one question that every API call asks of the store: whose key is this, and may it see this message?"""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from satchel.gateway.access import KeyRecord
@@ -37,10 +39,21 @@ _CALL = (
 )
 
 
-def find_call(engine: sa.Engine, key_hash: str, message_id: str) -> tuple[KeyRecord | None, MessageRef | None]:
-    """The key with this hash, and the message if that key's allowlist covers it. Judges neither time nor scope."""
+Call = tuple[str, str]
+Found = tuple[KeyRecord | None, MessageRef | None]
+
+
+def find_calls(engine: sa.Engine, calls: Sequence[Call]) -> list[Found]:
+    """For each hash of a key and message id: the key with this hash, and the message if that key's allowlist covers it.
+
+    Judges neither time nor scope.
+    """
     with engine.connect() as connection:
-        row = connection.execute(_CALL, {"key_hash": key_hash, "message_id": message_id}).one_or_none()
+        return [_find(connection, *call) for call in calls]
+
+
+def _find(connection: sa.Connection, key_hash: str, message_id: str) -> Found:
+    row = connection.execute(_CALL, {"key_hash": key_hash, "message_id": message_id}).one_or_none()
     if row is None:
         return None, None
     record = KeyRecord(row.id, row.account_id, row.key_hash, frozenset(row.scopes), row.expires_at, row.revoked_at)

@@ -108,7 +108,7 @@ messages = sa.Table(
     # False where the source could not read the envelope: the row keeps the id known and is never announced.
     sa.Column("readable", sa.Boolean, nullable=False),
     sa.Column("indexed_at", UtcDateTime, nullable=False),
-    # Ids are unique by themselves; the mailbox stands in the index so that `calls.find_call` touches no other's row.
+    # Ids are unique by themselves; the mailbox stands in the index so that `calls.find_calls` touches no other's row.
     sa.UniqueConstraint("message_id", "mailbox_id"),
     sqlite_autoincrement=True,
 )

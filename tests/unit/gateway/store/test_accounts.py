@@ -11,7 +11,7 @@ from satchel.contract.scopes import Scope
 from satchel.gateway.access import hash_key
 from satchel.gateway.store.accounts import UnknownAccount, find_account, list_accounts, register_accounts
 from satchel.gateway.store.audit import Acting
-from satchel.gateway.store.calls import find_call
+from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.keys import UnknownKey, create_key, find_key, list_keys, revoke_key
@@ -141,11 +141,11 @@ def test_a_key_finds_messages_of_its_own_account_only(engine: sa.Engine, acme: s
         record_arrivals(
             engine, account_id, [Arrival(type(shared)(MAILBOX, "shared", shared.locator), None, is_baseline=True)]
         )
-    record, message = find_call(engine, keys[DEFAULT_ACCOUNT_ID], "theirs")
+    [(record, message)] = find_calls(engine, [(keys[DEFAULT_ACCOUNT_ID], "theirs")])
     assert record is not None
     assert (record.account_id, message) == (DEFAULT_ACCOUNT_ID, None)
     for account_id, key_hash in keys.items():
-        record, message = find_call(engine, key_hash, "shared")
+        [(record, message)] = find_calls(engine, [(key_hash, "shared")])
         assert record is not None
         assert message is not None
         assert (record.account_id, message.locator) == (account_id, f"file-of-shared-{account_id}")

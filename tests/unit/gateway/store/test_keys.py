@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from satchel.contract.scopes import Scope
 from satchel.gateway.access import hash_key, is_well_formed, short_identifier
-from satchel.gateway.store.calls import find_call
+from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.keys import UnknownKey, create_key, list_keys, revoke_key
 from satchel.gateway.store.mailboxes import UnknownMailbox, add_mailbox, normal_address
 
@@ -26,7 +26,7 @@ def test_a_key_is_stored_as_its_hash_only(engine: sa.Engine) -> None:
         for table in connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'table'")).all():
             for stored in connection.execute(sa.text(f"SELECT * FROM {table}")):
                 assert key not in repr(stored)
-    record, message = find_call(engine, hash_key(key), "m")
+    [(record, message)] = find_calls(engine, [(hash_key(key), "m")])
     assert record is not None
     assert (record.scopes, record.expires_at, message) == (frozenset(SCOPES), expires_at, None)
 

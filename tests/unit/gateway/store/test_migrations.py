@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from satchel.durable.database import open_engine, sqlite_url
 from satchel.gateway.access import hash_key, new_key
 from satchel.gateway.store import database
-from satchel.gateway.store.calls import find_call
+from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.database import DATABASE_FILE, open_database
 from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.keys import list_keys
@@ -80,7 +80,7 @@ def test_nothing_is_lost_and_the_schema_is_as_if_it_were_new(old: Path) -> None:
         "delivery_attempts": 1,
         "audit_events": 0,
     }
-    record, message = find_call(engine, hash_key(KEY), "m")
+    [(record, message)] = find_calls(engine, [(hash_key(KEY), "m")])
     assert record is not None
     assert message is not None
     assert (record.key_id, message.mailbox, message.locator) == ("key", "a@e.test", "file")
