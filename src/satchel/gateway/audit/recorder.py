@@ -24,7 +24,7 @@ INTERVAL_SECONDS = 1.0
 MAX_GROUPS = 1024
 NOT_RECORDED = "not_recorded"
 _WRITE_AT_GROUPS = 256
-_BAD_KEY = frozenset({Reason.KEY_MISSING, Reason.KEY_INVALID, Reason.KEY_EXPIRED})
+_BAD_KEY = frozenset({Reason.KEY_MISSING, Reason.KEY_INVALID, Reason.KEY_EXPIRED, Reason.TOO_MANY_FAILED_KEYS})
 # What the mail server refused, whatever its status: no refusal of ours.
 _UPSTREAM = frozenset({Reason.UPSTREAM_THROTTLED, Reason.UPSTREAM_UNAVAILABLE})
 

@@ -109,6 +109,8 @@ async def test_what_is_a_refusal(
         (401, Reason.UPSTREAM_UNAVAILABLE, True),
         (401, Reason.KEY_EXPIRED, False),
         (401, Reason.KEY_INVALID, False),
+        # One that is known, but not good, at an address over its limit.
+        (429, Reason.TOO_MANY_FAILED_KEYS, False),
     ],
 )
 async def test_a_call_with_a_good_key_uses_it(
