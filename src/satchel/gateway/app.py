@@ -22,7 +22,7 @@ from satchel.gateway.api.proxies import TrustedProxies
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.audit.retention import keep_audit_days
-from satchel.gateway.intake import Intake
+from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.measured import TracedAdmission, measured
 from satchel.gateway.metrics import Metrics, MetricsServer
@@ -74,7 +74,7 @@ async def serve(settings: GatewaySettings) -> None:
                 ]
 
                 def checks() -> dict[str, bool]:
-                    return {"intake": all(intake.is_caught_up for intake in intakes)}
+                    return {"intake": are_caught_up(intakes)}
 
                 _measure_intake(observers.metrics, intakes)
                 async with _api(settings, store, accounts, sources, observers, checks) as server:

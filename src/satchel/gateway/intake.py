@@ -47,6 +47,7 @@ class Intake:
         self._deliveries = deliveries
         self._sweep_seconds = sweep_seconds
         self._first_pass = True
+        self._source_has_failed = False
         self._indexed: frozenset[str] | None = None
         self._undescribed: dict[str, tuple[MessageRef, int]] = {}
         self._indexed_count = 0
@@ -57,6 +58,11 @@ class Intake:
     def is_caught_up(self) -> bool:
         """Whether everything that the source had at the start is in the index."""
         return not self._first_pass
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether that is still under way, and its source has not failed since the start."""
+        return self._first_pass and not self._source_has_failed
 
     @property
     def indexed_count(self) -> int:
@@ -100,6 +106,7 @@ class Intake:
                 async for batch in batches:
                     await self.take(batch)
             except (SourceError, sa.exc.SQLAlchemyError, OSError) as error:
+                self._source_has_failed |= not isinstance(error, sa.exc.SQLAlchemyError)
                 log.warning("intake_interrupted", account_id=self._account_id, error=type(error).__name__)
             finally:
                 if isinstance(batches, AsyncGenerator):
@@ -173,3 +180,11 @@ class Intake:
             log.info("deliveries_taken_up", count=len(pending))
         for start in range(0, len(pending), _SLICE):
             await asyncio.gather(*map(self._deliveries.enqueue, pending[start : start + _SLICE]))
+
+
+def are_caught_up(intakes: Sequence[Intake]) -> bool:
+    """Whether what the sources had at the start is in the index, at one account at least.
+
+    One whose source failed meanwhile is not waited for: it must not take the other accounts' gateway away.
+    """
+    return any(intake.is_caught_up for intake in intakes) and not any(intake.is_awaited for intake in intakes)

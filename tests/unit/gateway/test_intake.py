@@ -1,19 +1,22 @@
 """Arrivals: the baseline, what is announced, and what happens when something goes wrong in between."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 import sqlalchemy as sa
 
-from satchel.gateway.intake import Intake
+from satchel.gateway.intake import Intake, are_caught_up
+from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
 from satchel.gateway.store.messages import delivery_id, known_message_ids
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
 from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
-from satchel.mail.source import BrokenMessage, SourceUnavailable
+from satchel.mail.source import BrokenMessage, MessageRef, SourceUnavailable
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, RememberingQueue, ref, summary
 
 
@@ -288,3 +291,38 @@ async def test_unfinished_deliveries_are_asked_for_again_at_the_start(
     restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=0)
     await restarted.sweep()
     assert sorted(asked(queue)) == sorted(ids(webhook, "a", "b"))
+
+
+async def test_an_account_whose_source_is_down_does_not_keep_the_others_waiting(
+    engine: sa.Engine, store: Store, queue: RememberingQueue
+) -> None:
+    class Down(MemorySource):
+        async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+            raise SourceUnavailable("down")
+            yield []
+
+    acme = register_accounts(engine, ["acme"], actor="cli:1")["acme"]
+    good, down = MemorySource(batches=[[ref("old")], []]), Down()
+    one = Intake(DEFAULT_ACCOUNT_ID, good, store, queue, sweep_seconds=3600)
+    other = Intake(acme, down, store, queue, sweep_seconds=3600)
+    assert not are_caught_up([one])
+    assert not are_caught_up([one, other])
+    async with running(other):
+        while other.is_awaited:
+            await asyncio.sleep(0)
+        assert not are_caught_up([other])
+        assert not are_caught_up([one, other])
+        async with running(one):
+            while not one.is_caught_up:
+                await asyncio.sleep(0)
+            assert are_caught_up([one, other])
+
+
+@asynccontextmanager
+async def running(intake: Intake) -> AsyncIterator[None]:
+    task = asyncio.create_task(intake.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
