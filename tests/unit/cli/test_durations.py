@@ -26,3 +26,13 @@ def test_number_and_unit(text: str, span: timedelta) -> None:
 def test_anything_else_is_advised(text: str) -> None:
     with pytest.raises(ValueError, match="as in 90d"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["36501d", "999999d", "999999w"])
+def test_a_span_that_no_calendar_holds_is_too_long(text: str) -> None:
+    with pytest.raises(ValueError, match="at most 36500d"):
+        parse_duration(text)
+
+
+def test_the_longest() -> None:
+    assert parse_duration("36500d") == timedelta(days=36_500)
