@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import URL, make_url
 
 BUSY_TIMEOUT_SECONDS = 30
@@ -104,14 +106,22 @@ def migrate(engine: sa.Engine, script_location: Path, *, version_table: str = "a
     """Bring a database to the newest revision of an Alembic folder, whose `env.py` calls `run_revisions()`.
 
     Safe when several processes start at once: one migrates, the others wait and find nothing to do. On SQLite the
-    whole upgrade is one transaction.
+    whole upgrade is one transaction. Where there is nothing to do, nobody waits.
     """
     config = Config()
     config.set_main_option("script_location", str(script_location).replace("%", "%%"))
+    if _is_newest(engine, config, version_table):
+        return
     with _exclusive(engine) as connection:
         config.attributes["connection"] = connection
         config.attributes["version_table"] = version_table
         command.upgrade(config, "head")
+
+
+def _is_newest(engine: sa.Engine, config: Config, version_table: str) -> bool:
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_heads()
+    return set(found) == set(ScriptDirectory.from_config(config).get_heads())
 
 
 def run_revisions() -> None:

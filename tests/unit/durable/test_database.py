@@ -76,6 +76,17 @@ def test_migrating_twice_and_further(tmp_path: Path, scripts: Path) -> None:
     engine.dispose()
 
 
+def test_what_is_migrated_already_waits_for_no_writer(tmp_path: Path, scripts: Path) -> None:
+    """A command beside a running program neither waits for its writers nor keeps them waiting."""
+    path = tmp_path / "a.db"
+    open_private(path, scripts).dispose()
+    writer = open_engine(sqlite_url(path))
+    with writer.connect() as connection, connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        open_private(path, scripts).dispose()
+    writer.dispose()
+
+
 def test_a_revision_that_fails_leaves_the_schema_as_it_was(tmp_path: Path, scripts: Path) -> None:
     engine = open_engine(sqlite_url(tmp_path / "a.db"))
     migrate(engine, scripts)
