@@ -68,11 +68,15 @@ class SettingsBase(BaseSettings):
         path = _find(config_file)
         _refuse_unknown_variables(cls)
         environment = EnvSettingsSource(cls, env_prefix=environment_prefix(cls), env_nested_delimiter="__")
+        files = {variable.lower() for variable, _ in _file_variables(cls)}
+        environment.env_vars = {name: value for name, value in environment.env_vars.items() if name not in files}
         try:
             found = _merged(_merged(_toml_table(cls, path), _secret_files(cls)), environment())
             settings = cls(**found)
         except PydanticSettingsError as error:
-            raise SettingsError(f"environment variable of [{cls.table}]: {error}.") from None
+            raise SettingsError(
+                f'environment variable of [{cls.table}]: {error}. Lists are written as JSON: ["a", "b"].'
+            ) from None
         except ValidationError as error:
             raise SettingsError(_explain(cls, path, error)) from None
         return _anchored(settings, (path or Path(CONFIG_FILE)).resolve().parent)
@@ -114,9 +118,7 @@ def _toml_table(cls: type[SettingsBase], path: Path | None) -> dict[str, Any]:
 def _secret_files(cls: type[SettingsBase]) -> dict[str, Any]:
     """Values from files that `<VARIABLE>_FILE` names, as container platforms hand out secrets."""
     found: dict[str, Any] = {}
-    for variable, keys in _variables(cls):
-        if _field(cls, keys) is not None:
-            continue
+    for variable, keys in _file_variables(cls):
         try:
             value = Path(os.environ[variable]).read_text("utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
@@ -126,6 +128,11 @@ def _secret_files(cls: type[SettingsBase]) -> dict[str, Any]:
             table = table.setdefault(key, {})
         table[keys[-1].removesuffix("_file")] = value
     return found
+
+
+def _file_variables(cls: type[SettingsBase]) -> list[tuple[str, list[str]]]:
+    """Variables that name a file to read a setting from. A setting that is a file by its own name is none of them."""
+    return [(variable, keys) for variable, keys in _variables(cls) if _field(cls, keys) is None]
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -226,7 +233,9 @@ def _explain_one(cls: type[SettingsBase], path: Path | None, detail: dict[str, A
         return f"{where} {name}: no such setting.{_did_you_mean(name, _known(cls, keys))}"
     if detail["type"] == "missing":
         return f"{where} {name}: is needed and not set. {_description(field)}".rstrip()
-    secret = field is not None and "Secret" in str(field.annotation)
+    # Also what was written in the place of a whole table: it may be meant for the secret inside.
+    inside = [inner for path, inner in fields(cls) if _named(path, keys)[: len(keys)] == keys]
+    secret = any("Secret" in str(inner.annotation) for inner in (field, *inside) if inner is not None)
     found = "a value that is not shown" if secret else repr(detail["input"])
     message = str(detail["msg"]).removeprefix("Value error, ")
     return f"{where} {name}: found {found}; {message[:1].lower()}{message[1:]}. {_description(field)}".rstrip()
