@@ -12,7 +12,8 @@ from satchel.mail.folder.message import OpenMessage
 from satchel.mail.mime import Bounds, FoundAttachment, MessageStructure, SizeIndex, measure, read_structure
 
 _MAX_MESSAGES = 512
-_MAX_BYTES = 16 * 1024 * 1024
+# Two messages of as many parts as the bounds let be, and the small ones of everybody else beside them.
+_MAX_BYTES = 64 * 1024 * 1024
 _MESSAGE_COST_BYTES = 1024
 _ATTACHMENT_COST_BYTES = 1024
 _MARK_COST_BYTES = 160
@@ -44,6 +45,7 @@ class Reading:
         self._under_way: Future[None] | None = None
         self._structure: MessageStructure | None = None
         self._sizes: dict[str, SizeIndex] = {}
+        self._marks = 0
         self._by_id: tuple[str, dict[str, FoundAttachment]] | None = None
 
     def by_id(self, of_message: str, structure: MessageStructure) -> dict[str, FoundAttachment]:
@@ -70,8 +72,10 @@ class Reading:
         index = self._sizes.get(found.path)
         if index is None:
             with self._turn(found.stop - found.start, max_bytes):
-                index = self._sizes.get(found.path) or measure(fd, found)
-                self._sizes[found.path] = index
+                index = self._sizes.get(found.path)
+                if index is None:
+                    index = self._sizes[found.path] = measure(fd, found)
+                    self._marks += len(index.marks)
         return index
 
     @contextmanager
@@ -98,14 +102,15 @@ class Reading:
         if structure is None:
             return _MESSAGE_COST_BYTES
         attachments = len(structure.attachments) * _ATTACHMENT_COST_BYTES
-        # Copied at once instead of locked, so that nobody waits here for a size that is being counted.
-        marks = sum(len(sizes.marks) for sizes in list(self._sizes.values())) * _MARK_COST_BYTES
-        return _MESSAGE_COST_BYTES + len(structure.header) + attachments + marks
+        return _MESSAGE_COST_BYTES + len(structure.header) + attachments + self._marks * _MARK_COST_BYTES
 
 
 @dataclass
 class Readings:
-    """The most recently used readings, bounded by number and memory. A message that changed is another message."""
+    """The most recently used readings, bounded by number and memory. A message that changed is another message.
+
+    The last one used is kept however large it is: else each file of a message with thousands would cost a scan of all.
+    """
 
     max_messages: int = _MAX_MESSAGES
     max_bytes: int = _MAX_BYTES
@@ -142,7 +147,7 @@ class Readings:
         return len(self._kept)
 
     def _shrink(self) -> None:
-        while self._kept and (len(self._kept) > self.max_messages or self._held_bytes > self.max_bytes):
+        while len(self._kept) > 1 and (len(self._kept) > self.max_messages or self._held_bytes > self.max_bytes):
             _, (_, cost) = self._kept.popitem(last=False)
             self._held_bytes -= cost
 

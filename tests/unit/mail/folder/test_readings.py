@@ -60,3 +60,10 @@ def test_memory_is_bounded(opened: list[OpenMessage]) -> None:
         read(readings, message)
         assert 0 < readings.held_bytes <= 20_000
     assert 0 < len(readings) < 10
+
+
+def test_a_message_that_is_too_large_for_the_budget_is_still_read_once(opened: list[OpenMessage]) -> None:
+    readings = Readings(max_bytes=1)
+    assert read(readings, opened[0]) is read(readings, opened[0])
+    read(readings, opened[1])
+    assert len(readings) == 1
