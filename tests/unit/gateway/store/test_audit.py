@@ -1,4 +1,4 @@
-"""The audit trail: what is written by which act, what is found in it, and what is removed."""
+"""The audit trail: what is written by which act, and what is found in it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,10 +7,8 @@ import sqlalchemy as sa
 
 from satchel.contract.scopes import Scope
 from satchel.gateway.audit.actions import Action
-from satchel.gateway.audit.retention import remove_old_events
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.audit import Acting, RefusedCalls, list_events, record_calls
-from satchel.gateway.store.database import Store
 from satchel.gateway.store.keys import UnknownKey, create_key, list_keys, revoke_key
 from satchel.gateway.store.mailboxes import UnknownMailbox, add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
@@ -117,17 +115,6 @@ def test_last_use_never_goes_back(engine: sa.Engine) -> None:
     for minutes in (5, 3):
         record_calls(engine, [], {key_id: NOW + timedelta(minutes=minutes)}, NOW)
     assert list_keys(engine)[0].last_used_at == NOW + timedelta(minutes=5)
-
-
-async def test_what_is_old_is_removed_in_batches(
-    engine: sa.Engine, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("satchel.gateway.audit.retention.BATCH", 2)
-    for days in range(7):
-        record_calls(engine, [refused(None, str(days))], {}, NOW + timedelta(days=days))
-    assert await remove_old_events(store, NOW + timedelta(days=5)) == 5
-    assert [event.reason for event in list_events(engine)] == ["5", "6"]
-    assert await remove_old_events(store, NOW + timedelta(days=5)) == 0
 
 
 def test_ids_of_events_are_never_used_again(engine: sa.Engine) -> None:
