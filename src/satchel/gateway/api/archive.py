@@ -60,7 +60,8 @@ class Archives:
         try:
             attachments = await self._service.list(message)
             is_exact = self._service.lists_exact_sizes(message)
-            plan = plan_archive(message.ref.message_id, attachments, sizes_are_exact=is_exact)
+            # In a thread, because thousands of names take so long that all other calls would wait.
+            plan = await self.run(partial(plan_archive, message.ref.message_id, attachments, sizes_are_exact=is_exact))
             first = await self._service.open(message, plan.members[0].attachment.id) if plan.members else None
         except BaseException:
             self._running -= 1

@@ -3,16 +3,17 @@
 import asyncio
 import io
 import json
+import threading
 import zipfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from satchel.contract.attachments import AttachmentType
+from satchel.contract.attachments import Attachment, AttachmentType
 from satchel.contract.routes import DOWNLOAD_ARCHIVE
-from satchel.mail.source import SourceUnavailable
+from satchel.mail.source import MessageRef, SourceUnavailable
 from tests.unit.gateway.conftest import MakeApp, MakeKey
 from tests.unit.gateway.fakes import Answer, MemoryContent, MemorySource, attachment, call
 
@@ -218,3 +219,27 @@ async def test_a_refused_archive_takes_no_place(
     assert [(await call(app, PATH, headers=headers)).headers.get("retry-after") for _ in range(3)] == ["10"] * 3
     source.failures.clear()
     assert (await call(app, PATH, headers=headers)).status == 200
+
+
+class WatchedList(list[Attachment]):
+    """Remembers who has gone through it."""
+
+    readers: set[threading.Thread]
+
+    def __iter__(self) -> Iterator[Attachment]:
+        self.readers.add(threading.current_thread())
+        return super().__iter__()
+
+
+async def test_thousands_of_names_are_not_made_distinct_on_the_event_loop(
+    source: MemorySource, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WatchedList.readers = set()
+
+    async def watched(self: MemorySource, message: MessageRef) -> Sequence[Attachment]:
+        return WatchedList(content.attachment for content in self.files[message.message_id].values())
+
+    monkeypatch.setattr(MemorySource, "list", watched)
+    opened(await archive())
+    assert WatchedList.readers
+    assert threading.current_thread() not in WatchedList.readers
