@@ -152,13 +152,13 @@ async def _send_all(first: bytes, chunks: AsyncIterator[bytes], length: int | No
         async for chunk in chunks:
             given += len(chunk)
             if length is not None and given > length:
-                raise StreamBroken("source_gave_too_much")
+                break
             await send({"type": "http.response.body", "body": held, "more_body": True})
             held = chunk
     except SourceError as error:
         raise StreamBroken(type(error).__name__) from error
-    if length is not None and given < length:
-        raise StreamBroken("source_gave_too_little")
+    if length is not None and given != length:
+        raise StreamBroken("source_gave_too_much" if given > length else "source_gave_too_little")
     return held
 
 

@@ -200,7 +200,7 @@ BREAKS: list[list[bytes | Exception]] = [
     [DATA[:40], DATA[40:], SourceUnavailable("changed while it was read")],
     [DATA[:40], ZeroDivisionError("a defect")],
 ]
-WRONG_LENGTHS: list[list[bytes | Exception]] = [[DATA[:40]], [DATA[:40], DATA[40:], b"more"]]
+WRONG_LENGTHS: list[list[bytes | Exception]] = [[DATA[:40]], [DATA[:40], DATA[40:], b"more"], [DATA + b"more"]]
 
 
 @pytest.mark.parametrize(
