@@ -4,8 +4,8 @@ downloads and lists, and what the gateway's own checks cost."""
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +85,10 @@ def _milliseconds(said: str, percentile: str) -> float:
 
 
 def streams(url: str, count: int, api_key: str = "") -> None:
-    """Read a URL several times at once."""
-    readers = [threading.Thread(target=curl, args=(url,), kwargs={"api_key": api_key}) for _ in range(count)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
+    """Read a URL several times at once. A stream that fails ends the benchmark."""
+    with ThreadPoolExecutor(count) as readers:
+        for reading in [readers.submit(curl, url, api_key=api_key) for _ in range(count)]:
+            reading.result()
 
 
 @dataclass(frozen=True, slots=True)
