@@ -161,7 +161,8 @@ def _without_foreign_keys(connection: sa.Connection) -> Iterator[None]:
             yield
             dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
             if dangling is not None:
-                raise sa.exc.InvalidRequestError(f"rows of table {dangling[0]} would refer to nothing")
+                found = ValueError(f"rows of its table {dangling[0]} would refer to nothing after the upgrade")
+                raise sa.exc.IntegrityError(None, None, found)
     finally:
         # Not for anybody else: what it does not check would stay unchecked.
         connection.invalidate()

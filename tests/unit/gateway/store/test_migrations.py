@@ -111,7 +111,7 @@ def test_a_row_that_refers_to_nothing_undoes_the_upgrade(old: Path) -> None:
         connection.exec_driver_sql("INSERT INTO api_key_mailboxes VALUES ('key', 'none')")
         connection.commit()
         connection.invalidate()
-    with pytest.raises(sa.exc.InvalidRequestError, match="api_key_mailboxes"):
+    with pytest.raises(sa.exc.IntegrityError, match="api_key_mailboxes"):
         open_database(old)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0001"
