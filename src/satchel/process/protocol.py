@@ -3,14 +3,16 @@ that neither send nor read."""
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from satchel.process.heads import HeadHolder
+
 MAX_HEAD_BYTES = 64 * 1024
-_WRITE_BUFFER_BYTES = 4096
 # In the state of every request that comes while the server drains.
 STOPPING = "satchel.stopping"
 
@@ -96,9 +98,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._has_head = True
         super().on_headers_complete()
+        holder = HeadHolder(self.transport)
+        self.cycle.transport = cast("asyncio.Transport", holder)
+        self.cycle.on_response = partial(self._end_answer, holder)
         # The parser takes what follows a CONNECT or an Upgrade for another protocol, and would leave it unanswered.
         if self.app_state.get(STOPPING) or self.parser.should_upgrade():
             self.cycle.keep_alive = False
+
+    def _end_answer(self, holder: HeadHolder) -> None:
+        holder.flush()
+        self.on_response_complete()
 
     def on_message_complete(self) -> None:
         self._is_whole = True
