@@ -23,6 +23,7 @@ from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.source import MessageRef
+from satchel.process.garbage import look_for_garbage_seldom
 from satchel.process.logs import configure_logs
 from satchel.process.server import Server
 
@@ -66,6 +67,7 @@ async def serve(config: Path, upstream: str, unchecked_port: int | None) -> None
             grace_seconds=1,
             protocol=EnvelopeProtocol,
         )
+        look_for_garbage_seldom()
         await server.serve()
 
 
