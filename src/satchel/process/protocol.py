@@ -111,6 +111,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._is_whole = True
+        # What comes now is of the next request, or an empty line, which is of none (RFC 9112 section 2.2).
+        self._has_head = False
         _stop(self._request_timer)
         self._request_timer = None
         super().on_message_complete()

@@ -225,6 +225,14 @@ async def test_a_request_that_is_whole_takes_as_long_as_it_takes() -> None:
     assert not wire.closed
 
 
+async def test_an_empty_line_behind_a_request_breaks_nothing_off() -> None:
+    protocol, wire, timers = patient_connection()
+    protocol.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    protocol.data_received(b"\r\n")
+    assert timers.pass_time() == [30]
+    assert not wire.closed
+
+
 async def test_a_client_that_reads_slowly_is_waited_for_and_one_that_stops_is_not() -> None:
     protocol, wire, timers = patient_connection()
     timers.waiting.clear()
