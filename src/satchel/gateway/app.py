@@ -24,14 +24,14 @@ from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.audit.retention import keep_audit_days
 from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.limits.opening import open_limits
-from satchel.gateway.measured import TracedAdmission, measured
-from satchel.gateway.metrics import Metrics, MetricsServer
 from satchel.gateway.readiness import Checks, Readiness, SourceProbe
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.database import Store, open_database
-from satchel.gateway.tracing import open_tracing
+from satchel.gateway.telemetry.measured import TracedAdmission, measured
+from satchel.gateway.telemetry.metrics import Metrics, MetricsServer
+from satchel.gateway.telemetry.tracing import open_tracing
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource

@@ -12,8 +12,8 @@ from satchel.contract.errors import Reason, UpstreamTrouble
 from satchel.gateway.admission import Caller
 from satchel.gateway.api.failures import answer_failure, header, internal_error
 from satchel.gateway.audit.recorder import Recorder
-from satchel.gateway.metrics import Metrics
-from satchel.gateway.spans import RequestSpan, Tracing
+from satchel.gateway.telemetry.metrics import Metrics
+from satchel.gateway.telemetry.spans import RequestSpan, Tracing
 from satchel.process.logs import bound, error_place
 from satchel.process.server import is_stopping
 

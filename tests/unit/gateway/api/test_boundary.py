@@ -7,8 +7,8 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from satchel.gateway.api.boundary import Boundary, Observers, StreamBroken
-from satchel.gateway.metrics import Metrics
-from satchel.gateway.spans import EndSpan
+from satchel.gateway.telemetry.metrics import Metrics
+from satchel.gateway.telemetry.spans import EndSpan
 from satchel.process.logs import LogSettings, configure_logs
 from satchel.process.protocol import STOPPING
 from tests.unit.gateway.fakes import call

@@ -9,9 +9,9 @@ from satchel.contract.errors import ApiError
 from satchel.contract.routes import Route
 from satchel.gateway.admission import AccountMessage, Admission, Caller
 from satchel.gateway.limits.rates import Limits
-from satchel.gateway.metrics import Metrics
-from satchel.gateway.spans import Tracing
 from satchel.gateway.store.database import Store
+from satchel.gateway.telemetry.metrics import Metrics
+from satchel.gateway.telemetry.spans import Tracing
 from satchel.mail.source import AttachmentContent, MailSource, MessageRef, MessageSummary
 
 

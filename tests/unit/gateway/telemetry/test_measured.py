@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from satchel.gateway.measured import measured
-from satchel.gateway.metrics import Metrics
+from satchel.gateway.telemetry.measured import measured
+from satchel.gateway.telemetry.metrics import Metrics
 from satchel.mail.source import AttachmentNotFound, MailSource, SourceUnavailable
 from tests.unit.gateway.fakes import MAILBOX, MemoryContent, MemorySource, attachment, ref
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from satchel.gateway.settings import TracingSettings
-from satchel.gateway.spans import Tracing
+from satchel.gateway.telemetry.spans import Tracing
 from satchel.settings import SettingsError
 
 
@@ -16,7 +16,7 @@ async def open_tracing(settings: TracingSettings) -> AsyncIterator[Tracing | Non
         yield None
         return
     try:
-        from satchel.gateway.otel import OtelTracing
+        from satchel.gateway.telemetry.otel import OtelTracing
     except ModuleNotFoundError:
         raise SettingsError(
             "[gateway] tracing.otlp_endpoint: the OpenTelemetry packages are not installed. "

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from satchel.contract.errors import Reason
 from satchel.gateway.admission import Caller
-from satchel.gateway.metrics import Metrics, MetricsPage
+from satchel.gateway.telemetry.metrics import Metrics, MetricsPage
 from satchel.gateway.webhooks.decision import DeliveryStatus
 from satchel.mail.source import SourceUnavailable
 from tests.unit.gateway.fakes import call

@@ -11,7 +11,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from satchel import __version__
-from satchel.gateway.spans import EndSpan, RequestSpan
+from satchel.gateway.telemetry.spans import EndSpan, RequestSpan
 
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _EXPORT_TIMEOUT_SECONDS = 5.0
