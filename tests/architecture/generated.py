@@ -93,7 +93,7 @@ def operations() -> tuple[Operation, ...]:
         return {}
 
     service = AttachmentService({})
-    return build_operations(cast("Admission", None), service, Archives(service, at_once=1), ready)
+    return build_operations(cast("Admission", None), service, Archives(service, threads=1), ready)
 
 
 def openapi() -> str:

@@ -1,7 +1,7 @@
 """Lets an API call in, by the order of contract section 3: key, rate, scope, message; then a place for a download."""
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from satchel.contract.errors import NotFound, Unauthorized
@@ -25,8 +25,8 @@ class Caller:
     """Who calls, filled in as far as the checks came; the log, the metrics, the audit trail and the RateLimit headers
     read it.
 
-    The key is named as soon as it is known, be it good or not; `refusal` is the reason of a call that failed. A
-    download's place is held until `end`.
+    The key is named as soon as it is known, be it good or not; `refusal` is the reason of a call that failed. The
+    places of a download or archive are held until `end`.
     """
 
     address: str | None = None
@@ -34,12 +34,12 @@ class Caller:
     account_id: str | None = None
     rate: RateLimitState | None = None
     refusal: str | None = None
-    download: DownloadSlot | None = None
+    places: list[DownloadSlot] = field(default_factory=list)
 
     def end(self) -> None:
         """Give back what the call held. To be called when its answer has ended, however it ended."""
-        if self.download is not None:
-            self.download.close()
+        for place in self.places:
+            place.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,10 @@ class Admission:
         require_scopes(record, route.scopes)
         if message is None:
             raise NotFound(NOT_FOUND)
+        if route is DOWNLOAD_ARCHIVE:
+            caller.places.append(self._limits.archives.enter(record.key_id))
         if route in _DOWNLOADS:
-            caller.download = self._limits.downloads.enter(record.key_id)
+            caller.places.append(self._limits.downloads.enter(record.key_id))
         return AccountMessage(record.account_id, message)
 
     async def _identify(

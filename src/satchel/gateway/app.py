@@ -125,7 +125,7 @@ async def _api(
             Readiness(store, probes, (checks, limit_checks)).checks,
             public_url=settings.public_url,
             observers=observers,
-            archives_at_once=settings.limits.archives,
+            archive_threads=settings.limits.archives,
             not_found_hold_seconds=settings.not_found_hold_seconds,
             docs_page=settings.docs_page,
         )

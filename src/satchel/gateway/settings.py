@@ -118,8 +118,9 @@ class LimitSettings(SettingsTable):
     downloads: int = Field(
         default=1000, ge=1, le=1_000_000, description="Downloads and archives of all keys that may run at once."
     )
+    archives_per_key: int = Field(default=4, ge=1, le=1000, description="Archives of one key that may be made at once.")
     archives: int = Field(
-        default=16, ge=1, le=1000, description="Archives that may be made at once; each occupies a thread."
+        default=16, ge=1, le=1000, description="Archives of all keys that may be made at once, and as many threads."
     )
 
 

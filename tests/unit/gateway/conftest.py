@@ -79,7 +79,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
         downloads: Downloads | None = None,
         public_url: str | None = None,
         ready: bool = True,
-        archives_at_once: int = 16,
+        archives: Downloads | None = None,
         docs_page: bool = True,
     ) -> ASGIApp:
         async def checks() -> dict[str, bool]:
@@ -89,6 +89,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
             AccountRates(MemoryWindow(), lambda _: limit),
             FailedKeys(MemoryWindow(), failed_keys),
             downloads or Downloads(per_key=100, in_all=1000),
+            archives or Downloads(per_key=100, in_all=1000),
         )
         admission = Admission(store, limits)
         return build_application(
@@ -96,7 +97,6 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
             AttachmentService({DEFAULT_ACCOUNT_ID: source}),
             checks,
             public_url=public_url,
-            archives_at_once=archives_at_once,
             docs_page=docs_page,
         )
 

@@ -111,7 +111,7 @@ def serve(store: Store, tenants: list[Tenant], recorder: Recorder) -> ASGIApp:
 
     sources = {tenant.account_id: tenant.source for tenant in tenants}
     limits = Limits(
-        AccountRates(MemoryWindow(), lambda _: 0), FailedKeys(MemoryWindow(), 0), Downloads(per_key=9, in_all=9)
+        AccountRates(MemoryWindow(), lambda _: 0), FailedKeys(MemoryWindow(), 0), *[Downloads(per_key=9, in_all=9)] * 2
     )
     admission = Admission(store, limits, accounts=sources)
     return build_application(admission, AttachmentService(sources), ready, observers=Observers(recorder))

@@ -20,12 +20,12 @@ def build_application(
     *,
     public_url: str | None = None,
     observers: Observers = NOBODY,
-    archives_at_once: int = 16,
+    archive_threads: int = 16,
     not_found_hold_seconds: float = 0.0,
     docs_page: bool = True,
 ) -> ASGIApp:
     """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works."""
-    archives = Archives(service, at_once=archives_at_once)
+    archives = Archives(service, threads=archive_threads)
     router = build_router(build_operations(admission, service, archives, ready, docs_page=docs_page))
     failures = Failures(router, public_url=public_url, holding=Holding(not_found_hold_seconds))
     return Boundary(failures, public_url=public_url, observers=observers)

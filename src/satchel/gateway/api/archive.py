@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from satchel.contract.archives import ARCHIVE_NAME
-from satchel.contract.errors import ApiError, BadRequest, Reason, UpstreamTrouble
+from satchel.contract.errors import ApiError, BadRequest
 from satchel.contract.headers import content_disposition
 from satchel.gateway.admission import AccountMessage
 from satchel.gateway.api.boundary import StreamBroken
@@ -24,7 +24,6 @@ from satchel.mail.source import AttachmentContent, SourceError
 
 # Small members go out together; a small archive is whole before its answer begins.
 _SEND_BYTES = 64 * 1024
-_RETRY_AFTER_SECONDS = 10.0
 
 T = TypeVar("T")
 
@@ -36,36 +35,19 @@ class _Batch:
 
 
 class Archives:
-    """Makes archives, so many at once, each at the cost of a thread while it checks and compresses."""
+    """Makes archives. Names, checksums and compression are the work of so many threads."""
 
-    def __init__(self, service: AttachmentService, *, at_once: int) -> None:
+    def __init__(self, service: AttachmentService, *, threads: int) -> None:
         self._service = service
-        self._at_once = at_once
-        self._running = 0
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="archive")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="archive")
 
     async def open(self, message: AccountMessage) -> "OpenArchive":
-        """The archive of a message; the caller closes it. Its first file is open by then.
-
-        Raises ApiError; 503 where too many are being made already.
-        """
-        if self._running >= self._at_once:
-            raise UpstreamTrouble(
-                "Too many archives are being made. Try again when some have ended.",
-                status=503,
-                reason=Reason.TOO_MANY_DOWNLOADS,
-                retry_after_seconds=_RETRY_AFTER_SECONDS,
-            )
-        self._running += 1
-        try:
-            attachments = await self._service.list(message)
-            is_exact = self._service.lists_exact_sizes(message)
-            # In a thread, because thousands of names take so long that all other calls would wait.
-            plan = await self.run(partial(plan_archive, message.ref.message_id, attachments, sizes_are_exact=is_exact))
-            first = await self._service.open(message, plan.members[0].attachment.id) if plan.members else None
-        except BaseException:
-            self._running -= 1
-            raise
+        """The archive of a message; the caller closes it. Its first file is open by then. Raises ApiError."""
+        attachments = await self._service.list(message)
+        is_exact = self._service.lists_exact_sizes(message)
+        # In a thread, because thousands of names take so long that all other calls would wait.
+        plan = await self.run(partial(plan_archive, message.ref.message_id, attachments, sizes_are_exact=is_exact))
+        first = await self._service.open(message, plan.members[0].attachment.id) if plan.members else None
         return OpenArchive(self, message, plan, first)
 
     async def open_member(self, message: AccountMessage, member: Member) -> AttachmentContent:
@@ -76,10 +58,6 @@ class Archives:
         """Work for the processor, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def leave(self) -> None:
-        """For archives only."""
-        self._running -= 1
-
 
 class OpenArchive:
     """A planned archive. Holds one open file at a time and a piece of it."""
@@ -87,27 +65,25 @@ class OpenArchive:
     def __init__(
         self, archives: Archives, message: AccountMessage, plan: ArchivePlan, first: AttachmentContent | None
     ) -> None:
-        self._archives: Archives | None = archives
+        self._archives = archives
         self._message = message
         self.plan = plan
         self._first = first
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The archive's bytes, once. Raises ApiError, SourceError or StreamBroken; never ends early."""
-        if self._archives is None:
-            raise RuntimeError("the archive is closed")
-        archives, writer, plan = self._archives, ZipWriter(), self.plan
-        yield await archives.run(partial(_manifest, writer, plan))
+        writer, plan = ZipWriter(), self.plan
+        yield await self._archives.run(partial(_manifest, writer, plan))
         for member in plan.members:
-            async with aclosing(self._member(archives, writer, member)) as pieces:
+            async with aclosing(self._member(writer, member)) as pieces:
                 async for piece in pieces:
                     yield piece
-        yield await archives.run(writer.finish)
+        yield await self._archives.run(writer.finish)
 
-    async def _member(self, archives: Archives, writer: ZipWriter, member: Member) -> AsyncGenerator[bytes, None]:
+    async def _member(self, writer: ZipWriter, member: Member) -> AsyncGenerator[bytes, None]:
         content, self._first = self._first, None
         if content is None:
-            content = await archives.open_member(self._message, member)
+            content = await self._archives.open_member(self._message, member)
         async with aclosing(content):
             if member.entry.size not in {None, content.size}:
                 raise StreamBroken("member_changed")
@@ -118,17 +94,14 @@ class OpenArchive:
                     given += len(chunk)
                     if content.size is not None and given > content.size:
                         raise StreamBroken("source_gave_too_much")
-                    yield await archives.run(partial(writer.feed, chunk))
+                    yield await self._archives.run(partial(writer.feed, chunk))
             if content.size is not None and given < content.size:
                 raise StreamBroken("source_gave_too_little")
             yield writer.end()
 
     async def aclose(self) -> None:
         """Let go of what is open. May be called twice."""
-        archives, self._archives = self._archives, None
         content, self._first = self._first, None
-        if archives is not None:
-            archives.leave()
         if content is not None:
             await content.aclose()
 

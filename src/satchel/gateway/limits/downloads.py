@@ -39,7 +39,7 @@ class Downloads:
         """A place for one more download of a key. Raises UpstreamTrouble 503 when there is none."""
         if self._of_key[key_id] >= self._per_key or self.in_use >= self._in_all:
             raise UpstreamTrouble(
-                "Too many downloads are running. Try again when some have ended.",
+                "Too many downloads or archives are running. Try again when some have ended.",
                 status=503,
                 reason=Reason.TOO_MANY_DOWNLOADS,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,

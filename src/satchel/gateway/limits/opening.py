@@ -22,17 +22,19 @@ async def open_limits(
     Raises SettingsError for a URL that cannot be one of Redis.
     """
     downloads = Downloads(per_key=settings.downloads_per_key, in_all=settings.downloads)
+    archives = Downloads(per_key=settings.archives_per_key, in_all=settings.archives)
     counts = _redis(settings)
     if counts is None:
         rates = AccountRates(MemoryWindow(), calls_per_minute.__getitem__)
-        yield Limits(rates, FailedKeys(MemoryWindow(), settings.failed_keys_per_minute), downloads), dict
+        failed_keys = FailedKeys(MemoryWindow(), settings.failed_keys_per_minute)
+        yield Limits(rates, failed_keys, downloads, archives), dict
         return
     try:
         await counts.look()
         rates = AccountRates(SharedWindow(counts, "account", MemoryWindow()), calls_per_minute.__getitem__)
         shared = SharedWindow(counts, "failed-keys", MemoryWindow())
         failed_keys = FailedKeys(shared, settings.failed_keys_per_minute)
-        yield Limits(rates, failed_keys, downloads), lambda: {"redis": counts.is_answering}
+        yield Limits(rates, failed_keys, downloads, archives), lambda: {"redis": counts.is_answering}
     finally:
         await counts.close()
 

@@ -95,6 +95,8 @@ class Limits:
     rates: AccountRates
     failed_keys: FailedKeys
     downloads: Downloads
+    archives: Downloads
+    """Archives only, which cost more than other downloads; each is one of `downloads` too."""
 
 
 def _too_many(wait_seconds: float) -> RateLimited:

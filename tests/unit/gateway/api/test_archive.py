@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from satchel.contract.attachments import Attachment, AttachmentType
-from satchel.contract.routes import DOWNLOAD_ARCHIVE
+from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT
+from satchel.gateway.limits.downloads import Downloads
 from satchel.mail.source import MessageRef, SourceUnavailable
 from tests.unit.gateway.conftest import MakeApp, MakeKey
 from tests.unit.gateway.fakes import Answer, MemoryContent, MemorySource, attachment, call
@@ -197,28 +198,39 @@ async def test_a_client_that_leaves_ends_the_reading(files: dict[str, MemoryCont
 async def test_more_archives_than_allowed_are_refused(
     files: dict[str, MemoryContent], make_key: MakeKey, make_app: MakeApp
 ) -> None:
-    app, headers = make_app(archives_at_once=1), {"authorization": f"Bearer {make_key()}"}
+    archives = Downloads(per_key=1, in_all=2)
+    app, (one, other) = make_app(archives=archives), [{"authorization": f"Bearer {make_key()}"} for _ in range(2)]
     files["a3"].stalls_at = 1
-    running = asyncio.create_task(call(app, PATH, headers=headers))
+    running = asyncio.create_task(call(app, PATH, headers=one))
     while not files["a2"].closed:
         await asyncio.sleep(0)
-    refused = await call(app, PATH, headers=headers)
-    assert (refused.status, refused.headers["retry-after"]) == (503, "10")
+    refused = await call(app, PATH, headers=one)
+    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
     assert b'"reason":"too_many_downloads"' in refused.body
+    # Another key is not kept waiting by it, and a file is no archive.
+    assert (await call(app, PATH, method="HEAD", headers=other)).status == 200
+    file_path = DOWNLOAD_ATTACHMENT.url(message_id="m1", attachment_id="a2")
+    assert (await call(app, file_path, headers=one)).status == 200
     running.cancel()
     await asyncio.wait({running})
     files["a3"].stalls_at = None
-    assert (await call(app, PATH, headers=headers)).complete
+    assert (await call(app, PATH, headers=one)).complete
+    assert archives.in_use == 0
 
 
-async def test_a_refused_archive_takes_no_place(
+async def test_an_archive_is_a_download_too_and_keeps_no_place_when_it_is_refused(
     source: MemorySource, files: dict[str, MemoryContent], make_key: MakeKey, make_app: MakeApp
 ) -> None:
-    app, headers = make_app(archives_at_once=1), {"authorization": f"Bearer {make_key()}"}
+    archives, downloads = Downloads(per_key=1, in_all=1), Downloads(per_key=1, in_all=1)
+    app, headers = make_app(archives=archives, downloads=downloads), {"authorization": f"Bearer {make_key()}"}
+    elsewhere = downloads.enter("someone")
+    assert (await call(app, PATH, headers=headers)).status == 503
+    elsewhere.close()
     source.failures["m1"] = SourceUnavailable("just now")
-    assert [(await call(app, PATH, headers=headers)).headers.get("retry-after") for _ in range(3)] == ["10"] * 3
+    assert (await call(app, PATH, headers=headers)).headers["retry-after"] == "10"
     source.failures.clear()
     assert (await call(app, PATH, headers=headers)).status == 200
+    assert (archives.in_use, downloads.in_use) == (0, 0)
 
 
 class WatchedList(list[Attachment]):
