@@ -14,16 +14,15 @@ from starlette.types import Receive, Scope, Send
 
 from satchel import __version__
 from satchel.contract.errors import Reason
-from satchel.contract.routes import ROUTES
 from satchel.gateway.admission import Caller
 from satchel.gateway.webhooks.decision import DeliveryStatus
 from satchel.process.server import SideServer
 
 OTHER = "other"
 _PREFIX = "satchel_gateway"
-_KNOWN_ROUTES = frozenset(
-    {*(route.path for route in ROUTES), "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/{name}"}
-)
+_OPENMETRICS = "application/openmetrics-text"
+# Of a key that is no good, though it may be known whose it is: it never comes to the account's rate.
+_KEY_REASONS = frozenset({Reason.KEY_MISSING, Reason.KEY_INVALID, Reason.KEY_EXPIRED, Reason.TOO_MANY_FAILED_KEYS})
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _KNOWN_REASONS = frozenset(reason.value for reason in Reason)
 # A list or a small file takes milliseconds, a large download minutes.
@@ -109,26 +108,28 @@ class _Calls:
         self._refusals = Counter(f"{_PREFIX}_refusals", "Calls that failed, by reason.", ("reason",), registry=registry)
         self._of_requests: dict[tuple[str, str, int], Counter] = {}
         self._of_limited: dict[tuple[str, str], Counter] = {}
-        routes = (*_KNOWN_ROUTES, OTHER)
-        self._of_durations = {route: self._durations.labels(route) for route in routes}
-        self._of_bytes = {route: self._bytes.labels(route) for route in routes}
+        self._of_routes: dict[str, tuple[Histogram, Counter]] = {}
         self._of_refusals = {reason: self._refusals.labels(reason) for reason in (*_KNOWN_REASONS, OTHER)}
 
     def note(
         self, caller: Caller, route: str | None, method: str, status: int, seconds: float, body_bytes: int
     ) -> None:
-        known = route if route in _KNOWN_ROUTES else OTHER
+        # A template of ours, of which there are few; a path that no route took is the client's own words.
+        known = route if route is not None else OTHER
         key = (known, method if method in _KNOWN_METHODS else OTHER, status)
         child = self._of_requests.get(key)
         if child is None:
             child = self._of_requests[key] = self._requests.labels(*key)
         child.inc()
-        self._of_durations[known].observe(seconds)
-        self._of_bytes[known].inc(body_bytes)
+        of_route = self._of_routes.get(known)
+        if of_route is None:
+            of_route = self._of_routes[known] = self._durations.labels(known), self._bytes.labels(known)
+        durations, sent_bytes = of_route
+        durations.observe(seconds)
+        sent_bytes.inc(body_bytes)
         if caller.refusal is not None:
             self._of_refusals.get(caller.refusal, self._of_refusals[OTHER]).inc()
-        # Whoever is known and was not refused for the key has come to the rate.
-        if caller.account_id is not None and status != 401 and caller.refusal != Reason.TOO_MANY_FAILED_KEYS:
+        if caller.account_id is not None and caller.refusal not in _KEY_REASONS:
             self._note_limit(caller.account_id, "refused" if caller.refusal == Reason.RATE_LIMITED else "admitted")
 
     def _note_limit(self, account: str, outcome: str) -> None:
@@ -199,7 +200,8 @@ class MetricsPage:
         status, content_type, body = 404, "text/plain; charset=utf-8", b"Not here. Metrics are at /metrics.\n"
         if scope["path"] == "/metrics":
             if scope["method"] in {"GET", "HEAD"}:
-                encode, content_type = choose_encoder(_accepted(scope))
+                # Not the whole header: what looks like no version there makes the library fail.
+                encode, content_type = choose_encoder(_OPENMETRICS if _OPENMETRICS in _accepted(scope) else "")
                 status, body = 200, encode(self._registry)
             else:
                 status, body = 405, b"GET and HEAD only.\n"

@@ -41,7 +41,7 @@ async def test_calls_are_counted_by_route_method_and_status() -> None:
 
 async def test_what_a_client_makes_up_is_no_label() -> None:
     metrics = Metrics()
-    metrics.note(Caller(refusal="made-up"), "/made-up", "MADE-UP", 405, 0.0, 0)
+    metrics.note(Caller(refusal="made-up"), None, "MADE-UP", 405, 0.0, 0)
     seen = await samples(metrics)
     assert seen["satchel_gateway_requests_total{method=other,route=other,status=405}"] == 1
     assert seen["satchel_gateway_refusals_total{reason=other}"] == 1
@@ -54,6 +54,7 @@ async def test_what_a_client_makes_up_is_no_label() -> None:
         (200, None, "admitted"),
         (404, Reason.NOT_FOUND, "admitted"),
         (429, Reason.UPSTREAM_THROTTLED, "admitted"),
+        (401, Reason.UPSTREAM_UNAVAILABLE, "admitted"),
         (429, Reason.RATE_LIMITED, "refused"),
     ],
 )
@@ -97,10 +98,11 @@ async def test_the_page() -> None:
     page = MetricsPage(Metrics().registry)
     answer = await call(page, "/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    wanted = {"accept": "application/openmetrics-text; version=1.0.0"}
-    answer = await call(page, "/metrics", headers=wanted)
-    assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    assert answer.body.endswith(b"# EOF\n")
+    for version in ("1.0.0", "0.0.1", "none", "1..0", ""):
+        wanted = {"accept": f"text/html, application/openmetrics-text; version={version}; q=0.5"}
+        answer = await call(page, "/metrics", headers=wanted)
+        assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        assert answer.body.endswith(b"# EOF\n")
     head = await call(page, "/metrics", method="HEAD")
     assert (head.status, head.body) == (200, b"")
     assert int(head.headers["content-length"]) > 1000
