@@ -32,6 +32,7 @@ class Caller:
     address: str | None = None
     key_id: str | None = None
     account_id: str | None = None
+    message_id: str | None = None
     rate: RateLimitState | None = None
     refusal: str | None = None
     places: list[DownloadSlot] = field(default_factory=list)
@@ -86,6 +87,7 @@ class Admission:
         require_scopes(record, route.scopes)
         if message is None:
             raise NotFound(NOT_FOUND)
+        caller.message_id = message.message_id
         if route is DOWNLOAD_ARCHIVE:
             caller.places.append(self._limits.archives.enter(record.key_id))
         if route in _DOWNLOADS:

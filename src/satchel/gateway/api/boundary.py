@@ -124,9 +124,11 @@ class Boundary:
             method=method,
             route=route,
             status=status,
+            reason=caller.refusal,
             body_bytes=sent.body_bytes,
             milliseconds=round(seconds * 1000, 1),
             key_id=caller.key_id,
+            message_id=caller.message_id,
         )
 
 

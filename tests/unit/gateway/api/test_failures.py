@@ -175,8 +175,20 @@ async def test_the_log_names_nothing_but_ids_and_counts(requests: Requests, make
         "method",
         "route",
         "status",
+        "reason",
         "body_bytes",
         "milliseconds",
         "key_id",
+        "message_id",
     }
     assert line["route"] == LIST_ATTACHMENTS.path
+    # What is not in the index is the client's own words.
+    assert (line["reason"], line["message_id"]) == ("not_found", None)
+
+
+async def test_the_log_tells_which_message_it_was_and_why(requests: Requests, make_app: MakeApp) -> None:
+    path, arguments = requests["unreadable message"]
+    with capture_logs() as logs:
+        await call(make_app(), path, **arguments)
+    (line,) = [line for line in logs if line["event"] == "request"]
+    assert (line["status"], line["reason"], line["message_id"]) == (502, "message_unreadable", "broken")
