@@ -131,8 +131,11 @@ async def test_archive_stores_all_files_as_one(gateway: FakeGateway, tmp_path: P
 
 
 async def test_archive_says_what_to_do_where_it_cannot(gateway: FakeGateway, tmp_path: Path) -> None:
-    result = await run(gateway, "archive", "m", "--to", str(tmp_path / "missing" / "all.zip"))
-    assert "cannot be written" in str(result.exception)
+    missing = await run(gateway, "archive", "m", "--to", str(tmp_path / "missing" / "all.zip"))
+    assert "Create it first" in str(missing.exception)
+    folder = await run(gateway, "archive", "m", "--to", str(tmp_path), "--overwrite")
+    assert f"--to {tmp_path / 'attachments.zip'}" in str(folder.exception)
+    assert gateway.count() == 0
     gateway.behaviour.archives = False
     result = await run(gateway, "archive", "m", "--to", str(tmp_path / "all.zip"))
     assert "satchel fetch" in str(result.exception)

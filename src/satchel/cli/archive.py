@@ -27,6 +27,7 @@ def archive(
 
     One call of the rate limit, however many files there are. The ZIP's `manifest.json` tells what is in it.
     """
+    _refuse_folder(to)
     console = Console(stderr=True, highlight=False, markup=False)
 
     async def run() -> Downloaded:
@@ -47,3 +48,10 @@ def archive(
         print_json({"id": message_id, "path": str(stored.path), "size": stored.size, "sha256": stored.sha256})
     else:
         typer.echo(f"{stored.sha256}  {printable(str(stored.path))}")
+
+
+def _refuse_folder(to: Path) -> None:
+    if to.is_dir():
+        raise CommandError(f"{to} is a folder. Name the ZIP file to write, for example --to {to / ARCHIVE_NAME}.")
+    if not to.parent.is_dir():
+        raise CommandError(f"There is no folder {to.parent}. Create it first, or write the ZIP file elsewhere.")
