@@ -24,7 +24,7 @@ from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.audit.retention import keep_audit_days
 from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.limits.opening import open_limits
-from satchel.gateway.readiness import Checks, Readiness, SourceProbe
+from satchel.gateway.readiness import Checks, Readiness, source_probe
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings
 from satchel.gateway.store.accounts import register_accounts
@@ -112,7 +112,7 @@ async def _api(
 ) -> AsyncIterator[Server]:
     """The API's server, which waits to be started. `checks` are those of `/readyz` beside the API's own."""
     calls_per_minute = {account_id: account.rate_limit_per_minute for account_id, account in accounts.items()}
-    probes = [SourceProbe(account_id, source) for account_id, source in sources.items()]
+    probes = [source_probe(account_id, source) for account_id, source in sources.items()]
     async with open_limits(settings.limits, calls_per_minute) as (limits, limit_checks), _tls(settings.tls) as tls:
         metrics, tracing = observers.metrics, observers.tracing
         if metrics is not None:

@@ -1,8 +1,12 @@
 """How a mail source is asked whether it answers, and what follows for the whole."""
 
 import asyncio
+from pathlib import Path
 
-from satchel.gateway.readiness import PROBE_EVERY_SECONDS, Readiness, SourceProbe
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from satchel.gateway.readiness import PROBE_EVERY_SECONDS, Probe, Readiness, source_probe
 from satchel.gateway.store.database import Store
 from satchel.mail.source import SourceUnavailable
 from tests.unit.gateway.fakes import MemorySource
@@ -27,7 +31,7 @@ class CountingSource(MemorySource):
 async def test_a_source_is_asked_no_more_than_now_and_then() -> None:
     now = 100.0
     source = CountingSource()
-    probe = SourceProbe("a", source, clock=lambda: now)
+    probe = Probe("source", source.mailboxes, lambda: now)
     assert await probe.look()
     source.fails = True
     now += PROBE_EVERY_SECONDS - 0.1
@@ -45,7 +49,7 @@ async def test_a_source_is_asked_no_more_than_now_and_then() -> None:
 async def test_who_asks_meanwhile_waits_for_the_same_answer_and_may_leave() -> None:
     source = CountingSource()
     source.waits = asyncio.Event()
-    probe = SourceProbe("a", source)
+    probe = source_probe("a", source)
     first, second = asyncio.create_task(probe.look()), asyncio.create_task(probe.look())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -59,7 +63,18 @@ async def test_who_asks_meanwhile_waits_for_the_same_answer_and_may_leave() -> N
 async def test_one_source_of_two_is_enough(store: Store) -> None:
     good, bad = CountingSource(), CountingSource()
     bad.fails = True
-    readiness = Readiness(store, [SourceProbe("a", good), SourceProbe("b", bad)], [lambda: {"intake": True}])
+    readiness = Readiness(store, [source_probe("a", good), source_probe("b", bad)], [lambda: {"intake": True}])
     assert await readiness.checks() == {"store": True, "sources": True, "intake": True}
-    readiness = Readiness(store, [SourceProbe("b", bad)])
+    readiness = Readiness(store, [source_probe("b", bad)])
     assert await readiness.checks() == {"store": True, "sources": False}
+
+
+async def test_a_store_that_cannot_be_read_is_told_and_logged_once(tmp_path: Path) -> None:
+    empty = Store(sa.create_engine(f"sqlite:///{tmp_path}/empty.db"), threads=1)
+    readiness = Readiness(empty, [source_probe("a", CountingSource())])
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert await readiness.checks() == {"store": False, "sources": True}
+    empty.close()
+    (line,) = logs
+    assert (line["event"], line["error"]) == ("store_does_not_answer", "OperationalError")

@@ -1,3 +1,4 @@
+import sqlite3
 import stat
 from datetime import datetime
 from pathlib import Path
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from satchel.gateway.store.database import DATABASE_FILE, is_reachable, open_database
+from satchel.gateway.store.database import DATABASE_FILE, open_database, read_something
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, accounts, metadata
 
 
@@ -19,7 +20,7 @@ def test_the_revisions_make_what_the_code_expects(engine: sa.Engine) -> None:
 
 def test_opening_again_changes_nothing(engine: sa.Engine, tmp_path: Path) -> None:
     again = open_database(tmp_path / "data")
-    assert is_reachable(again)
+    read_something(again)
     again.dispose()
 
 
@@ -30,7 +31,25 @@ def test_the_database_is_its_owners_alone(engine: sa.Engine, tmp_path: Path) -> 
 
 def test_a_database_that_is_away(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path}/no/such/folder.db")
-    assert not is_reachable(engine)
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        read_something(engine)
+
+
+def test_a_database_that_is_broken_or_locked(engine: sa.Engine, tmp_path: Path) -> None:
+    file = tmp_path / "data" / DATABASE_FILE
+    with sqlite3.connect(file) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        impatient = sa.create_engine(f"sqlite:///{file}", connect_args={"timeout": 0})
+        with pytest.raises(sa.exc.OperationalError):
+            read_something(impatient)
+        impatient.dispose()
+        other.rollback()
+    other.close()
+    engine.dispose()
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    with pytest.raises(sa.exc.DatabaseError):
+        read_something(engine)
 
 
 def test_naive_times_are_refused(engine: sa.Engine) -> None:
