@@ -69,15 +69,22 @@ def _visible(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 class _Forward(logging.Handler):
-    """Hands records of the standard library on: their text, and of an exception only its class and place."""
+    """Hands records of libraries on: who said it and where, and of an exception only its class.
+
+    Of the text only the template, since its values may be anything: OpenTelemetry's has the URL that it cannot reach. A
+    text without values is left out, as it may have been put together before, but for uvicorn's, whose texts are fixed.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        # asyncio writes the values that a failed task or callback held into its text.
-        text = "a task or callback failed" if record.name == "asyncio" else record.getMessage()
-        kind = type(error).__name__ if error is not None else None
+        is_fixed = isinstance(record.msg, str) and (record.args or record.name.startswith("uvicorn"))
         structlog.get_logger(record.name).log(
-            record.levelno, "server_says", text=text, error=kind, where=error_place(error)
+            record.levelno,
+            "library_says",
+            library=record.name,
+            text=record.msg if is_fixed else None,
+            error=type(error).__name__ if error is not None else None,
+            where=error_place(error) or f"{record.filename}:{record.lineno}",
         )
 
 

@@ -45,6 +45,20 @@ async def test_what_failed_in_the_background_is_named_without_its_values(capsys:
     assert [(line["error"], line["where"].partition(":")[0]) for line in lines] == [("ValueError", "test_logs.py")] * 2
 
 
+def test_libraries_are_quoted_without_values(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(LogSettings())
+    logging.getLogger("exporter").warning("cannot reach %s", f"http://{SECRET}/")
+    logging.getLogger("exporter").warning(f"cannot reach {SECRET}")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").error(OSError(SECRET))
+    logged = capsys.readouterr().err
+    assert SECRET not in logged
+    lines = [json.loads(line) for line in logged.splitlines()]
+    assert [line["text"] for line in lines] == ["cannot reach %s", None, "Invalid HTTP request received.", None]
+    assert {line["where"].partition(":")[0] for line in lines} == {"test_logs.py"}
+    assert lines[0]["library"] == "exporter"
+
+
 def test_what_is_bound_is_in_every_line_and_gone_behind_the_block(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(LogSettings())
     log = structlog.get_logger()
