@@ -64,11 +64,27 @@ def test_requests_are_traced_and_sent_at_the_end(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_is_not_there_holds_up_nothing(tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}/v1/traces"
+    nobody = f"http://127.0.0.1:{free_port()}/v1/traces?token=a-secret"
     with gateway(tmp_path / "gateway", further={"tracing.otlp_endpoint": nobody}) as running:
         running.start()
         use(running)
         assert running.end(signal.SIGTERM) == 0
+        assert "library_says" in running.log
+        assert "a-secret" not in running.log
+
+
+def test_a_second_signal_does_not_wait_for_it(tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/v1/traces"
+    with gateway(tmp_path / "gateway", further={"tracing.otlp_endpoint": nobody}) as running:
+        running.start()
+        process = running.process
+        assert process is not None
+        requests.get(f"{running.url}/nowhere", timeout=10)
+        process.send_signal(signal.SIGINT)
+        until(lambda: "library_says" in running.log, "the exporter's first word")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == -signal.SIGINT
+        assert "Traceback" not in running.log
 
 
 def test_a_caller_that_does_not_sample_is_not_traced(tmp_path: Path) -> None:

@@ -159,9 +159,10 @@ async def _tls(settings: TlsSettings) -> AsyncIterator[ssl.SSLContext | None]:
 async def _observers(settings: GatewaySettings, store: Store) -> AsyncIterator[Observers]:
     """Who is told of every call. The metrics have a listener of their own, for the length of the block."""
     async with AsyncExitStack() as opened:
+        # Ended last, since it may wait for a receiver that does not answer.
+        tracing = await opened.enter_async_context(open_tracing(settings.tracing))
         recorder = Recorder(store)
         await opened.enter_async_context(recorder.running())
-        tracing = await opened.enter_async_context(open_tracing(settings.tracing))
         metrics = None
         if settings.metrics.listen_port is not None:
             metrics = Metrics()

@@ -184,6 +184,10 @@ class Server(uvicorn.Server):
         finally:
             for number in _STOPPED:
                 loop.remove_signal_handler(number)
+                if self._stop_asked_at is not None:
+                    # A second one ends at once what the program has left to do; as KeyboardInterrupt it would wait for
+                    # threads.
+                    signal.signal(number, signal.SIG_DFL)
 
 
 def _connections(state: ServerState) -> list[BoundedProtocol]:
