@@ -121,7 +121,7 @@ _FIELDS: dict[str, dict[str, Json]] = {
     "HealthReport": {"status": {"const": "ok"}},
     "ReadinessReport": {
         "status": {"enum": ["ready", "not_ready"]},
-        "checks": {"description": "By the names of the parts."},
+        "checks": {"description": "By the names of the parts. Whether `redis` works is told, and no matter."},
     },
 }
 _SCHEMA_TEXTS = {

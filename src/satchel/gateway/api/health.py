@@ -47,7 +47,7 @@ def health_operations(ready: Ready) -> tuple[Operation, ...]:
 
 
 def _readiness(status: str, *, intake: bool) -> Json:
-    return {"status": status, "checks": {"store": True, "intake": intake}}
+    return {"status": status, "checks": {"running": True, "store": True, "sources": True, "intake": intake}}
 
 
 _SERVER_FAILURES = ("BadRequest", "RequestTimeout", "HeadersTooLarge", "InternalError")
@@ -66,14 +66,8 @@ _READYZ = Description(
     text="Asks every part that the gateway needs. A load balancer sends calls elsewhere while this is 503.",
     tag="health",
     answers={
-        "200": json_answer(
-            "It can.", "ReadinessReport", {"status": "ready", "checks": {"store": True, "intake": True}}
-        ),
-        "503": json_answer(
-            "Not yet, or not any more.",
-            "ReadinessReport",
-            {"status": "not_ready", "checks": {"store": True, "intake": False}},
-        ),
+        "200": json_answer("It can.", "ReadinessReport", _readiness("ready", intake=True)),
+        "503": json_answer("Not yet, or not any more.", "ReadinessReport", _readiness("not_ready", intake=False)),
     },
     failures=_SERVER_FAILURES,
     parameters=("X-Request-Id",),
