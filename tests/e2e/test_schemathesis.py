@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -82,9 +83,8 @@ def parts(sample: SampleMessage) -> Sequence[Part]:
     return sample.body.parts
 
 
-def answered(running: Gateway) -> Counter[tuple[str, str | None, int]]:
+def answered(lines: list[dict[str, Any]]) -> Counter[tuple[str, str | None, int]]:
     """How often each route was answered with each status, by the gateway's own log."""
-    lines = [json.loads(line) for line in running.log.splitlines() if line.startswith("{")]
     return Counter((line["method"], line["route"], line["status"]) for line in lines if line["event"] == "request")
 
 
@@ -105,7 +105,9 @@ def test_the_document_and_the_gateway_agree(tmp_path: Path) -> None:
             check=False,
         )
         assert run.returncode == 0, run.stdout + run.stderr
-        counts = answered(running)
+        # Each line is JSON: a traceback would be none.
+        lines = [json.loads(line) for line in running.log.splitlines()]
+    counts = answered(lines)
     print(f"{counts.total()} requests; statuses {sorted(Counter(status for *_, status in counts.elements()).items())}")
     assert counts.total() >= (5001 if EXAMPLES >= 1000 else 5 * EXAMPLES)
     # Not only refusals were compared with the document.
@@ -113,5 +115,4 @@ def test_the_document_and_the_gateway_agree(tmp_path: Path) -> None:
         assert counts["GET", route.path, 200], f"{route.path} was never answered with 200"
     assert counts["GET", DOWNLOAD_ATTACHMENT.path, 403]
     assert counts["GET", LIST_ATTACHMENTS.path, 401]
-    assert "Traceback" not in running.log
-    assert '"event": "call_failed"' not in running.log
+    assert "call_failed" not in {line["event"] for line in lines}
