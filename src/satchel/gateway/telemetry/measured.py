@@ -113,7 +113,8 @@ class _MeasuredContent:
                 waited.ended(len(chunk))
                 yield chunk
                 waited.begun()
-        except Exception as error:
+        except BaseException as error:
+            # Also a client that leaves, which ends the generator or cancels it.
             failure = error
             raise
         finally:

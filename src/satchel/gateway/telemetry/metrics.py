@@ -5,6 +5,7 @@ Labels are of sets that are known beforehand: never an id of a message, an addre
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -23,7 +24,7 @@ _PREFIX = "satchel_gateway"
 _OPENMETRICS = "application/openmetrics-text"
 # Of a key that is no good, though it may be known whose it is: it never comes to the account's rate.
 _KEY_REASONS = frozenset({Reason.KEY_MISSING, Reason.KEY_INVALID, Reason.KEY_EXPIRED, Reason.TOO_MANY_FAILED_KEYS})
-_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_KNOWN_METHODS = frozenset(HTTPMethod)
 _KNOWN_REASONS = frozenset(reason.value for reason in Reason)
 # A list or a small file takes milliseconds, a large download minutes.
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)

@@ -1,5 +1,7 @@
 """Tracing by OpenTelemetry: spans are sent in batches as OTLP over HTTP, by objects of our own and no global ones."""
 
+from http import HTTPMethod
+
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -13,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from satchel import __version__
 from satchel.gateway.telemetry.spans import EndSpan, RequestSpan
 
-_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_KNOWN_METHODS = frozenset(HTTPMethod)
 _EXPORT_TIMEOUT_SECONDS = 5.0
 
 

@@ -65,5 +65,5 @@ async def test_a_stream_that_is_left_is_closed_and_no_failure() -> None:
     await chunks.aclose()
     await content.aclose()
     assert inner.files["m"]["a"].closed == 1
-    assert count(metrics.registry, "read") == 1
+    assert count(metrics.registry, "read", "cancelled") == 1
     assert count(metrics.registry, "read", "error") is None
