@@ -33,7 +33,7 @@ _FAILURES = (
     "RequestTimeout",
     "TooManyRequests",
     "HeadersTooLarge",
-    "InternalError",
+    "ServerFailure",
     "BadGateway",
     "GatewayTimeout",
     "UpstreamFailure",

@@ -166,7 +166,13 @@ def _of_mail_servers() -> dict[str, DescribedFailure]:
             "502",
             "The mail server's answer, or the message, cannot be used.",
             (_unavailable(502), api_error(BrokenMessage(""))),
-            _RATE,
+            _RATE_AND_WAIT,
+        ),
+        "ServerFailure": DescribedFailure(
+            "500",
+            "A defect of the gateway; or the mail server's own, forwarded.",
+            (internal_error(), _unavailable(500)),
+            _RATE_AND_WAIT,
         ),
         "Unavailable": DescribedFailure(
             "503",

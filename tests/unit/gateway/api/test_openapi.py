@@ -14,6 +14,7 @@ from satchel.contract.attachments import AttachmentList
 from satchel.contract.errors import ErrorEnvelope, Reason
 from satchel.contract.routes import ROUTES
 from satchel.gateway.api.openapi import documented_path
+from satchel.mail.source import SourceUnavailable
 from tests.unit.gateway.conftest import MakeApp, MakeKey
 from tests.unit.gateway.fakes import MemoryContent, MemorySource, attachment, call
 
@@ -119,6 +120,25 @@ def test_examples_of_failures_are_envelopes_of_their_status() -> None:
             assert envelope.error.reason == reason
             code = envelope.error.code
             assert statuses == {code} or statuses == {f"{code[0]}XX"}, name
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503, 504, 507])
+async def test_what_is_forwarded_of_the_mail_server_is_described(
+    status: int, source: MemorySource, make_app: MakeApp, make_key: MakeKey, index: Callable[..., None]
+) -> None:
+    index("m1")
+    wait_seconds = 7.0 if status >= 429 else None
+    source.failures = {"m1": SourceUnavailable("", upstream_status=status, retry_after_seconds=wait_seconds)}
+    answer = await call(
+        make_app(), "/api/v1/messages/m1/attachments", headers={"authorization": f"Bearer {make_key()}"}
+    )
+    assert answer.status == status
+    responses = GOLDEN["paths"][KEYED[0]]["get"]["responses"]
+    described = resolved(responses.get(str(status)) or responses["5XX"])
+    reason = json.loads(answer.body)["error"]["reason"]
+    assert reason in described["content"]["application/json"]["examples"]
+    told = {name.lower() for name in described["headers"]}
+    assert answer.headers.keys() - told <= {"content-type", "content-length"}
 
 
 def test_every_reason_has_an_example() -> None:
