@@ -324,7 +324,6 @@ def test_hostile_requests_make_no_failure_of_ours(running: Gateway) -> None:
     assert requests.get(f"{running.url}/healthz", timeout=10).status_code == 200
     # The generator comes through to what is there.
     assert {200, 206, 304, 400, 401, 404, 405, 412, 416, 431} <= statuses.keys()
-    log = running.log
-    assert "Traceback" not in log
-    events = Counter(json.loads(line)["event"] for line in log.splitlines())
-    assert not {"call_failed", "task_failed"} & events.keys()
+    # Each line is JSON: a traceback would be none. What fails in the server or a callback is told with its class alone.
+    lines = [json.loads(line) for line in running.log.splitlines()]
+    assert not [line for line in lines if line["event"] == "call_failed" or line.get("error")]
