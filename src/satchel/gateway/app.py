@@ -35,6 +35,7 @@ from satchel.gateway.telemetry.tracing import open_tracing
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MailSource
+from satchel.process.garbage import look_for_garbage_seldom
 from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs
 from satchel.process.open_files import raise_open_files
@@ -96,6 +97,7 @@ async def serve_api(settings: GatewaySettings) -> None:
             _sources(accounts, observers) as sources,
             _api(settings, store, accounts, sources, observers, dict) as server,
         ):
+            look_for_garbage_seldom()
             log.info("gateway_starting", version=__version__, python=sys.version.split()[0], api_only=True)
             await server.serve()
     log.info("gateway_stopped")
@@ -188,6 +190,7 @@ def _measure_intake(metrics: Metrics | None, intakes: Sequence[Intake]) -> None:
 
 async def _serve_and_take_in(server: Server, intakes: Sequence[Intake], retention: Coroutine[Any, Any, None]) -> None:
     """Run all; when the server has been stopped the others end too, and a defect in one ends them all."""
+    look_for_garbage_seldom()
     log.info("gateway_starting", version=__version__, python=sys.version.split()[0])
     async with asyncio.TaskGroup() as tasks:
         others = [tasks.create_task(work) for work in (*(intake.run() for intake in intakes), retention)]

@@ -156,9 +156,20 @@ class Intake:
         _, attempts = self._undescribed.pop(ref.message_id, (ref, 0))
         is_final = not result.transient if isinstance(result, SourceError) else attempts + 1 >= _MAX_DESCRIBE_ATTEMPTS
         if is_final:
-            log.warning("message_unreadable", message_id=ref.message_id, error=type(result).__name__)
+            log.warning(
+                "message_unreadable",
+                account_id=self._account_id,
+                message_id=ref.message_id,
+                error=type(result).__name__,
+            )
             return Arrival(ref, None, is_baseline)
-        log.info("message_not_described", message_id=ref.message_id, error=type(result).__name__, attempt=attempts + 1)
+        log.info(
+            "message_not_described",
+            account_id=self._account_id,
+            message_id=ref.message_id,
+            error=type(result).__name__,
+            attempt=attempts + 1,
+        )
         self._undescribed[ref.message_id] = (ref, attempts + 1)
         # Its row is what keeps it from being announced when it is described at last, be it after a restart.
         return Arrival(ref, None, is_baseline) if is_baseline else None
@@ -170,7 +181,7 @@ class Intake:
             if arrival.summary is not None:
                 self._undescribed.pop(arrival.ref.message_id, None)
         self._indexed_count += len(arrivals)
-        log.info("messages_indexed", count=len(arrivals), deliveries=len(delivery_ids))
+        log.info("messages_indexed", account_id=self._account_id, count=len(arrivals), deliveries=len(delivery_ids))
         now = datetime.now(UTC)
         await asyncio.gather(*(self._deliveries.enqueue(PendingDelivery(id_, 1, now)) for id_ in delivery_ids))
 
