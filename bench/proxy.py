@@ -36,14 +36,16 @@ NGINX = """\
 daemon off; worker_processes 1; pid {folder}/{name}.pid; error_log {folder}/{name}.log warn;
 events {{ worker_connections 512; }}
 http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+  sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   {servers}
 }}
 """
-UPSTREAM = "server {{ listen 127.0.0.1:{port}; root {folder}/www; }}"
+UPSTREAM = "server {{ listen 127.0.0.1:{port}; root {folder}/www; access_log off; }}"
+# With a line in its log for each call, as the gateway writes one.
 PROXY = """\
+  access_log {folder}/access.log;
   upstream mail {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000; }}
   server {{ listen 127.0.0.1:{port}; location / {{
     proxy_pass http://mail; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_max_temp_file_size 0;
@@ -118,7 +120,7 @@ def setting(folder: Path) -> Iterator[Setting]:
     gateway = [sys.executable, "-m", "bench.proxied_gateway", str(stack.config_file), f"http://127.0.0.1:{upstream}"]
     with (
         process(nginx(folder, "upstream", UPSTREAM.format(folder=folder.resolve(), port=upstream)), folder),
-        process(nginx(folder, "proxy", PROXY.format(upstream=upstream, port=proxy)), folder),
+        process(nginx(folder, "proxy", PROXY.format(folder=folder.resolve(), upstream=upstream, port=proxy)), folder),
         process(gateway, folder),
         process([*gateway, str(unchecked)], folder),
     ):

@@ -1,8 +1,13 @@
 """The one question that every API call asks of the store: whose key is this, and may it see this message?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from satchel.gateway.access import KeyRecord
 from satchel.gateway.store.tables import api_key_mailboxes, api_keys, mailboxes, messages
@@ -40,6 +45,7 @@ _CALL = (
 
 
 Call = tuple[str, str]
+Converter = Callable[[Any], Any]
 Found = tuple[KeyRecord | None, MessageRef | None]
 
 
@@ -48,14 +54,63 @@ def find_calls(engine: sa.Engine, calls: Sequence[Call]) -> list[Found]:
 
     Judges neither time nor scope.
     """
+    statement = _prepared(engine.dialect)
     with engine.connect() as connection:
-        return [_find(connection, *call) for call in calls]
+        # By the driver's own cursor: SQLAlchemy's way to each statement costs three times what the database does.
+        cursor = connection.connection.cursor()
+        try:
+            return [_find(cursor, statement, *call) for call in calls]
+        finally:
+            cursor.close()
 
 
-def _find(connection: sa.Connection, key_hash: str, message_id: str) -> Found:
-    row = connection.execute(_CALL, {"key_hash": key_hash, "message_id": message_id}).one_or_none()
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The statement as a driver takes it, and what makes Python's values of the columns that it gives otherwise.
+
+    `names` are those of the parameters in their order, None for a driver that takes them by name.
+    """
+
+    sql: str
+    constants: Mapping[str, Any]
+    names: Sequence[str] | None
+    as_json: Converter
+    as_instant: Converter
+
+    def parameters(self, key_hash: str, message_id: str) -> Any:
+        values = {**self.constants, "key_hash": key_hash, "message_id": message_id}
+        return values if self.names is None else [values[name] for name in self.names]
+
+
+@lru_cache(maxsize=8)
+def _prepared(dialect: sa.Dialect) -> _Prepared:
+    compiled = _CALL.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    return _Prepared(
+        str(compiled),
+        compiled.construct_params({"key_hash": "", "message_id": ""}),
+        compiled.positiontup,
+        _converter(api_keys.c.scopes, dialect),
+        _converter(api_keys.c.expires_at, dialect),
+    )
+
+
+def _converter(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
+    return column.type.dialect_impl(dialect).result_processor(dialect, None) or (lambda value: value)
+
+
+def _find(cursor: DBAPICursor, statement: _Prepared, key_hash: str, message_id: str) -> Found:
+    cursor.execute(statement.sql, statement.parameters(key_hash, message_id))
+    row = cursor.fetchone()
     if row is None:
         return None, None
-    record = KeyRecord(row.id, row.account_id, row.key_hash, frozenset(row.scopes), row.expires_at, row.revoked_at)
-    message = None if row.message_id is None else MessageRef(row.address, row.message_id, row.locator)
-    return record, message
+    key_id, account_id, found_hash, scopes, expires_at, revoked_at, found_id, locator, address = row
+    record = KeyRecord(
+        key_id,
+        account_id,
+        found_hash,
+        frozenset(statement.as_json(scopes)),
+        statement.as_instant(expires_at),
+        statement.as_instant(revoked_at),
+    )
+    return record, None if found_id is None else MessageRef(address, found_id, locator)
