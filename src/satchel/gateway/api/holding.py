@@ -6,6 +6,7 @@ section 3: no timing oracle that a thousand calls can see).
 
 import asyncio
 import math
+import time
 
 TICK_SECONDS = 0.025
 
@@ -30,8 +31,9 @@ class Holding:
         self._is_ticking = False
 
     def now(self) -> float:
-        """The present on the clock that arrivals are told by."""
-        return asyncio.get_running_loop().time()
+        """The present, for `until_due`. The loop's own clock counts whole milliseconds, and requests that came in one of
+        them would be answered in the order in which their work ended."""
+        return time.monotonic()
 
     async def until_due(self, arrived: float) -> None:
         """Return once an answer to a request that arrived then may go."""
@@ -40,15 +42,15 @@ class Holding:
         loop = asyncio.get_running_loop()
         if not self._is_ticking:
             self._is_ticking = True
-            self._tick_after(loop, math.floor(loop.time() / TICK_SECONDS))
+            self._tick_after(loop, math.floor(self.now() / TICK_SECONDS))
         due: asyncio.Future[None] = loop.create_future()
         self._waiting.append((due_tick(arrived, self._hold_seconds), arrived, due))
         await due
 
     def _tick_after(self, loop: asyncio.AbstractEventLoop, last: int) -> None:
         # By its number, because a timer may ring up to a millisecond early; those that a busy loop missed are left out.
-        number = max(last + 1, math.floor(loop.time() / TICK_SECONDS))
-        loop.call_at(number * TICK_SECONDS, self._tick, loop, number)
+        number = max(last + 1, math.floor(self.now() / TICK_SECONDS))
+        loop.call_later(number * TICK_SECONDS - self.now(), self._tick, loop, number)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
         self._tick_after(loop, number)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,11 +45,20 @@ async def test_answers_go_in_the_order_in_which_their_requests_came() -> None:
         order.append(name)
 
     now = holding.now()
-    later = await started(held("came later, was ready first", now + 0.001))
+    later = await started(held("came later, was ready first", now + 0.000_01))
     first = await started(held("came first, was ready later", now))
     holding.release(due_tick(now + 1, HOLD_SECONDS))
     await asyncio.gather(later, first)
     assert order == ["came first, was ready later", "came later, was ready first"]
+
+
+def test_arrivals_are_told_apart_on_every_event_loop() -> None:
+    async def arrivals() -> set[float]:
+        holding = Holding(HOLD_SECONDS)
+        return {holding.now() for _ in range(100)}
+
+    for run in (asyncio.run, uvloop.run):
+        assert len(run(arrivals())) > 50
 
 
 async def test_a_client_that_went_away_holds_up_nobody() -> None:
