@@ -31,8 +31,8 @@ class Holding:
         self._is_ticking = False
 
     def now(self) -> float:
-        """The present, for `until_due`. The loop's own clock counts whole milliseconds: requests that came in one of them
-        would be answered in the order in which their work ended."""
+        """The present, for `until_due`. The loop's own clock counts whole milliseconds; requests that came in one of
+        them would be answered in the order in which their work ended."""
         return time.monotonic()
 
     async def until_due(self, arrived: float) -> None:
