@@ -27,7 +27,7 @@ demo: .venv/ready
 	.venv/bin/satchel demo $(ARGS)
 
 test: .venv/ready
-	.venv/bin/pytest -n 2 $(ARGS)
+	.venv/bin/pytest -n 4 $(ARGS)
 
 check: .venv/ready
 	.venv/bin/ruff check
