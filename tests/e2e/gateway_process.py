@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import requests
@@ -21,6 +21,7 @@ from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.webhooks import add_webhook
+from tests.e2e.http_double import serving
 
 MAILBOX = "invoices@example.test"
 _RUN = (
@@ -165,13 +166,6 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_port}/webhook"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as url:
+        state.url = f"{url}/webhook"
         yield state
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -83,7 +83,9 @@ def test_what_is_migrated_already_waits_for_no_writer(tmp_path: Path, scripts: P
     writer = open_engine(sqlite_url(path))
     with writer.connect() as connection, connection.begin():
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        open_private(path, scripts).dispose()
+        opened = open_private(path, scripts)
+        assert tables(opened) == {"alembic_version", "t1"}
+        opened.dispose()
     writer.dispose()
 
 
