@@ -25,6 +25,7 @@ class Reason(StrEnum):
     MISSING_SCOPE = "missing_scope"
     ATTACHMENT_TYPE_NOT_DOWNLOADABLE = "attachment_type_not_downloadable"
     NOT_FOUND = "not_found"
+    NOT_READY = "not_ready"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     PRECONDITION_FAILED = "precondition_failed"
     RANGE_NOT_SATISFIABLE = "range_not_satisfiable"

@@ -12,11 +12,13 @@ from satchel.mail.source import (
     MailSource,
     MessageNotFound,
     NotDownloadable,
+    NotReady,
     SourceError,
     SourceUnavailable,
 )
 
 _DEFAULT_RETRY_AFTER_SECONDS = 10.0
+_NOT_READY_SECONDS = 60.0
 # Statuses of the mail server that the contract lets pass (section 4), beside 5xx; any other becomes 503.
 _FORWARDED = frozenset({401, 403, 429})
 
@@ -71,6 +73,13 @@ def api_error(error: SourceError) -> ApiError:
             "The message cannot be read: it has too many parts, is nested too deeply or has headers too large.",
             status=502,
             reason=Reason.MESSAGE_UNREADABLE,
+        )
+    if isinstance(error, NotReady):
+        return UpstreamTrouble(
+            "The mail server is still scanning this message's attachments. Try again later.",
+            status=503,
+            reason=Reason.NOT_READY,
+            retry_after_seconds=error.retry_after_seconds or _NOT_READY_SECONDS,
         )
     if isinstance(error, SourceUnavailable):
         return _unavailable(error)

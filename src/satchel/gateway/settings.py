@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from satchel.gateway.addresses import parse_networks
+from satchel.gateway.graph.settings import GraphSettings
 from satchel.process.logs import LogSettings
 from satchel.settings import SettingsBase, SettingsError, SettingsTable
 
@@ -36,8 +37,9 @@ class FolderSettings(SettingsTable):
     )
 
 
-Source = Annotated[Literal["folder"], Field(description="Where messages come from.")]
+Source = Annotated[Literal["folder", "graph"], Field(description="Where messages come from.")]
 Folder = Annotated[FolderSettings, Field(description="The local mail folder.")]
+Graph = Annotated[GraphSettings, Field(description="Microsoft 365, through Microsoft Graph.")]
 RateLimit = Annotated[
     int,
     Field(ge=0, le=10_000_000, description="Calls per minute of an account, over all its keys; 0 is no limit."),
@@ -49,6 +51,7 @@ class AccountSettings(SettingsTable):
 
     source: Source = "folder"
     folder: Folder = Field(default_factory=FolderSettings)
+    graph: Graph = Field(default_factory=GraphSettings)
     rate_limit_per_minute: RateLimit = 100
 
 
@@ -180,6 +183,7 @@ class GatewaySettings(SettingsBase):
     )
     source: Source = "folder"
     folder: Folder = Field(default_factory=FolderSettings)
+    graph: Graph = Field(default_factory=GraphSettings)
     trusted_proxies: list[str] = Field(
         default=[],
         description="Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
@@ -238,7 +242,7 @@ class GatewaySettings(SettingsBase):
     def by_account(self) -> dict[str, AccountSettings]:
         """The settings of every account by its name, the default one first."""
         default = AccountSettings(
-            source=self.source, folder=self.folder, rate_limit_per_minute=self.rate_limit_per_minute
+            source=self.source, folder=self.folder, graph=self.graph, rate_limit_per_minute=self.rate_limit_per_minute
         )
         return {DEFAULT_ACCOUNT: default, **self.accounts}
 

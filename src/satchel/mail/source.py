@@ -22,6 +22,7 @@ class SourceError(Exception):
     ├── NotDownloadable       permanent: an item or a reference, which has no bytes of its own to stream
     ├── BrokenMessage         permanent: the message is beyond what the source's bounds let it read
     └── SourceUnavailable     transient: try again, after `retry_after_seconds` where it is known
+        └── NotReady          transient: the mail server is still at work on the message
     """
 
     transient = False
@@ -54,6 +55,10 @@ class SourceUnavailable(SourceError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.upstream_status = upstream_status
+
+
+class NotReady(SourceUnavailable):
+    """The message is there, but not all of its files are yet: a scan holds them back. Transient."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Microsoft Graph as a mail source: the only code that knows it."""
