@@ -7,6 +7,7 @@ from satchel.mail.source import (
     BrokenMessage,
     MessageNotFound,
     NotDownloadable,
+    NotReady,
     SourceError,
     SourceUnavailable,
 )
@@ -23,6 +24,8 @@ def unavailable(status: int | None = None, wait: float | None = None) -> SourceU
         (AttachmentNotFound(), 404, Reason.NOT_FOUND, None),
         (NotDownloadable(), 403, Reason.ATTACHMENT_TYPE_NOT_DOWNLOADABLE, None),
         (BrokenMessage(), 502, Reason.MESSAGE_UNREADABLE, None),
+        (NotReady("scanning"), 503, Reason.NOT_READY, 60.0),
+        (NotReady("scanning", retry_after_seconds=20), 503, Reason.NOT_READY, 20),
         (SourceError(), 502, Reason.UPSTREAM_UNAVAILABLE, None),
         (unavailable(), 503, Reason.UPSTREAM_UNAVAILABLE, 10.0),
         (unavailable(wait=3), 503, Reason.UPSTREAM_UNAVAILABLE, 3),

@@ -29,7 +29,7 @@ from satchel.gateway.api.description import (
 from satchel.gateway.api.failures import from_http, internal_error
 from satchel.gateway.limits.rates import rate_limited
 from satchel.gateway.service import api_error
-from satchel.mail.source import BrokenMessage, MessageNotFound, NotDownloadable, SourceUnavailable
+from satchel.mail.source import BrokenMessage, MessageNotFound, NotDownloadable, NotReady, SourceUnavailable
 
 _RATE = ("RateLimit-Policy", "RateLimit")
 _RATE_AND_WAIT = (*_RATE, "Retry-After")
@@ -147,8 +147,9 @@ def _of_downloads() -> dict[str, DescribedFailure]:
         ),
         "DownloadUnavailable": DescribedFailure(
             "503",
-            "The mail server is away, too many downloads are running, or the gateway is stopping. Try again later.",
-            (_unavailable(503), too_many, _stopping()),
+            "The mail server is away or still scans the message, too many downloads are running, or the gateway is "
+            "stopping. Try again later.",
+            (_unavailable(503), _not_ready(), too_many, _stopping()),
             _RATE_AND_WAIT,
         ),
         "VersionNotSupported": DescribedFailure(
@@ -176,8 +177,8 @@ def _of_mail_servers() -> dict[str, DescribedFailure]:
         ),
         "Unavailable": DescribedFailure(
             "503",
-            "The mail server is away, or the gateway is stopping. Try again later.",
-            (_unavailable(503), _stopping()),
+            "The mail server is away or still scans the message, or the gateway is stopping. Try again later.",
+            (_unavailable(503), _not_ready(), _stopping()),
             _RATE_AND_WAIT,
         ),
         "GatewayTimeout": DescribedFailure(
@@ -191,6 +192,10 @@ def _of_mail_servers() -> dict[str, DescribedFailure]:
 
 def _unavailable(status: int) -> ApiError:
     return api_error(SourceUnavailable("", upstream_status=status))
+
+
+def _not_ready() -> ApiError:
+    return api_error(NotReady(""))
 
 
 def _refused() -> ApiError:
