@@ -4,7 +4,7 @@ What a request to the mail server costs the gateway is in every figure, so the s
 to: a list is fetched and decoded, a download is one streamed request.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from satchel.contract.events import EmailAddress, Recipient
 from satchel.mail.source import (
     AttachmentContent,
     AttachmentNotFound,
+    Batch,
     MessageNotFound,
     MessageRef,
     MessageSummary,
@@ -98,9 +99,9 @@ class HttpSource:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60),
         )
 
-    async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
-        yield [MessageRef(MAILBOX, MESSAGE_ID, MESSAGE_ID)]
-        yield []
+    async def watch(self) -> AsyncIterator[Batch]:
+        message = MessageRef(MAILBOX, MESSAGE_ID, MESSAGE_ID)
+        yield Batch([message], read_to_end=frozenset({MAILBOX}), ends_first_pass=True)
 
     async def describe(self, message: MessageRef) -> MessageSummary:
         now = datetime.now(UTC)
@@ -120,6 +121,9 @@ class HttpSource:
                 raise AttachmentNotFound("no such attachment")
             raise SourceUnavailable("upstream refused", upstream_status=answer.status)
         return HttpContent(answer, file_attachment(attachment_id, answer.content_length or 0))
+
+    async def resolve(self, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        return None
 
     async def mailboxes(self) -> Sequence[str]:
         return [MAILBOX]

@@ -124,13 +124,13 @@ async def source(office: PostOffice) -> AsyncIterator[MailSource]:
 
 
 async def there(source: MailSource) -> list[MessageRef]:
-    """The messages of the first pass, which ends with an empty batch."""
+    """The messages of the first pass."""
     found: list[MessageRef] = []
     async with aclosing(source.watch()) as batches:
         async for batch in batches:
-            if not batch:
+            found.extend(batch.messages)
+            if batch.ends_first_pass:
                 return found
-            found.extend(batch)
     raise AssertionError("watching ended before the first pass did")
 
 
@@ -181,8 +181,8 @@ async def test_an_arrival_is_told_after_the_first_pass(office: PostOffice, sourc
     subjects = []
     async with aclosing(source.watch()) as batches:
         async for batch in batches:
-            subjects += [(await source.describe(ref)).subject for ref in batch]
-            if not batch:
+            subjects += [(await source.describe(ref)).subject for ref in batch.messages]
+            if batch.ends_first_pass:
                 assert subjects == ["before"]
                 office.deliver(MAILBOX, b"Subject: after\r\n\r\nHi\r\n")
             if "after" in subjects:
@@ -192,10 +192,10 @@ async def test_an_arrival_is_told_after_the_first_pass(office: PostOffice, sourc
 async def test_a_mailbox_that_appears_later_is_seen(office: PostOffice, source: MailSource) -> None:
     async with aclosing(source.watch()) as batches:
         async for batch in batches:
-            if not batch:
+            if batch.ends_first_pass:
                 office.deliver(OTHER, b"Subject: new here\r\n\r\nHi\r\n")
-            else:
-                assert [ref.mailbox for ref in batch] == [OTHER]
+            elif batch.messages:
+                assert [ref.mailbox for ref in batch.messages] == [OTHER]
                 break
 
 

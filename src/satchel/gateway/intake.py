@@ -12,7 +12,7 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import PendingDelivery, pending_deliveries
 from satchel.gateway.store.mailboxes import indexed_addresses, mark_indexed, register_mailboxes
 from satchel.gateway.store.messages import Arrival, known_message_ids, record_arrivals
-from satchel.mail.source import MailSource, MessageNotFound, MessageRef, MessageSummary, SourceError
+from satchel.mail.source import Batch, MailSource, MessageNotFound, MessageRef, MessageSummary, SourceError
 
 _SLICE = 200
 _AT_ONCE = 16
@@ -48,6 +48,7 @@ class Intake:
         self._sweep_seconds = sweep_seconds
         self._first_pass = True
         self._source_has_failed = False
+        self._rest_is_new = False
         self._indexed: frozenset[str] | None = None
         self._undescribed: dict[str, tuple[MessageRef, int]] = {}
         self._indexed_count = 0
@@ -81,23 +82,30 @@ class Intake:
             tasks.create_task(self._watch())
             tasks.create_task(self._sweep())
 
-    async def take(self, batch: Sequence[MessageRef]) -> None:
-        """Index what is new in a batch of the source and ask for its deliveries. An empty one ends the first pass."""
-        if not batch and self._first_pass:
-            await self._store.call(register_mailboxes, self._account_id, await self._source.mailboxes())
-            await self._store.call(mark_indexed, self._account_id)
+    async def take(self, batch: Batch) -> None:
+        """Index what is new in a batch of the source and ask for its deliveries; all of it is durable afterwards."""
+        for start in range(0, len(batch.messages), _SLICE):
+            await self._take_slice({ref.message_id: ref for ref in batch.messages[start : start + _SLICE]})
+        self._rest_is_new |= batch.rest_is_new
+        if batch.read_to_end or batch.rest_is_new:
+            await self._end_baselines(batch.read_to_end)
+        if batch.ends_first_pass and self._first_pass:
             self._first_pass = False
             log.info("intake_caught_up", account_id=self._account_id)
-        for start in range(0, len(batch), _SLICE):
-            await self._take_slice({ref.message_id: ref for ref in batch[start : start + _SLICE]})
 
     async def sweep(self) -> None:
         """Try again what was left over: messages that could not be described, deliveries that nobody works on."""
-        if not self._first_pass:
-            await self._store.call(mark_indexed, self._account_id)
+        if self._rest_is_new:
+            await self._end_baselines(frozenset())
         await self._take_slice({message_id: ref for message_id, (ref, _) in list(self._undescribed.items())[:_SLICE]})
         overdue = datetime.now(UTC) - timedelta(seconds=self._sweep_seconds)
         await self._enqueue_pending(due_before=overdue, limit=_SWEEP_LIMIT)
+
+    async def _end_baselines(self, addresses: frozenset[str]) -> None:
+        """Of these mailboxes, and of all others where those that come later are new ones."""
+        await self._store.call(register_mailboxes, self._account_id, addresses)
+        await self._store.call(mark_indexed, self._account_id, None if self._rest_is_new else addresses)
+        self._indexed = await self._store.call(indexed_addresses, self._account_id)
 
     async def _watch(self) -> None:
         while True:
@@ -127,6 +135,10 @@ class Intake:
         if self._indexed is None:
             self._indexed = await self._store.call(indexed_addresses, self._account_id)
         # What could not be read before is tried again once after every start.
+        unheard_of = {ref.mailbox for ref in refs.values()} - self._indexed
+        if unheard_of and self._rest_is_new:
+            # Before its messages, so that a crash does not make a baseline of those that follow.
+            await self._end_baselines(frozenset(unheard_of))
         known = await self._store.call(
             known_message_ids, self._account_id, list(refs), with_unreadable=not self._first_pass
         )
@@ -136,7 +148,7 @@ class Intake:
             group = new[start : start + _AT_ONCE]
             described = await asyncio.gather(*map(self._source.describe, group), return_exceptions=True)
             for ref, result in zip(group, described, strict=True):
-                is_baseline = self._first_pass and ref.mailbox not in self._indexed
+                is_baseline = ref.mailbox not in self._indexed
                 arrival = self._judge(ref, result, is_baseline)
                 if arrival is not None:
                     arrivals.append(arrival)

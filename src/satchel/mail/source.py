@@ -4,7 +4,7 @@ A source knows mailboxes, messages and attachments of one mail server. It keeps 
 about who may see what: the gateway's service does that before it asks.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -90,6 +90,21 @@ class MessageSummary:
     has_attachments: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a watch has found since the batch before.
+
+    `read_to_end` names the mailboxes whose first full pass has ended with this batch's messages, and `ends_first_pass`
+    says that this is so for all that could be read. `rest_is_new`: any mailbox that is not there yet will be new when
+    it comes, with all that is in it.
+    """
+
+    messages: Sequence[MessageRef] = ()
+    read_to_end: frozenset[str] = frozenset()
+    ends_first_pass: bool = False
+    rest_is_new: bool = False
+
+
 class AttachmentContent(Protocol):
     """An open attachment: what it is, and its bytes on demand. Close it, also after a failure."""
 
@@ -126,11 +141,12 @@ class MailSource(Protocol):
         """Whether the sizes in a list are those of the content, to the byte, for every attachment."""
         ...
 
-    def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+    def watch(self) -> AsyncIterator[Batch]:
         """Messages that are there, in batches: first all that exist now, then whatever arrives, until cancelled.
 
-        The same message may come twice or more, so callers compare with what they know. Each yield after the first
-        full pass comes within seconds of the arrival. An empty batch marks the end of the first full pass.
+        The same message may come twice or more, so callers compare with what they know. After the first full pass a
+        message comes within seconds of being found. A caller that asks for the next batch has made the last one
+        durable: it will not be given again after a restart if the source remembers how far it has come.
         """
         ...
 
@@ -144,6 +160,13 @@ class MailSource(Protocol):
 
     async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
         """Open a `fileAttachment` for streaming; `NotDownloadable` for the two other kinds."""
+        ...
+
+    async def resolve(self, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        """The message behind an id that nobody has seen in a batch, if it is in one of these mailboxes.
+
+        For ids that a client has from elsewhere. A source whose ids come from batches alone answers None.
+        """
         ...
 
     async def mailboxes(self) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """A mail source in memory, a delivery queue that only remembers, and a driver that calls an ASGI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from satchel.contract.events import EmailAddress, Recipient
 from satchel.gateway.store.deliveries import PendingDelivery
 from satchel.mail.source import (
     AttachmentNotFound,
+    Batch,
     MessageNotFound,
     MessageRef,
     MessageSummary,
@@ -26,6 +27,15 @@ OTHER_MAILBOX = "board@example.test"
 
 def ref(message_id: str, mailbox: str = MAILBOX) -> MessageRef:
     return MessageRef(mailbox, message_id, f"file-of-{message_id}")
+
+
+def batch(*message_ids: str) -> Batch:
+    return Batch([ref(message_id) for message_id in message_ids])
+
+
+def first_pass_ends(*mailboxes: str) -> Batch:
+    """The end of the first pass of a source that has these mailboxes, and to which others come as new ones."""
+    return Batch(read_to_end=frozenset(mailboxes or {MAILBOX}), ends_first_pass=True, rest_is_new=True)
 
 
 def summary(message: MessageRef, **changes: Any) -> MessageSummary:
@@ -89,17 +99,19 @@ class MemoryContent:
 
 @dataclass
 class MemorySource:
-    """`files` by message id and attachment id; `failures` by message id, raised by every call about it."""
+    """`files` by message id and attachment id; `failures` by message id, raised by every call about it; `elsewhere` are
+    the messages that `resolve` finds."""
 
     summaries: dict[str, MessageSummary] = field(default_factory=dict)
     files: dict[str, dict[str, MemoryContent]] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
-    batches: list[Sequence[MessageRef]] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
     addresses: list[str] = field(default_factory=lambda: [MAILBOX])
+    elsewhere: dict[str, MessageRef] = field(default_factory=dict)
     described: list[str] = field(default_factory=list)
     lists_exact_sizes: bool = True
 
-    async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+    async def watch(self) -> AsyncIterator[Batch]:
         for batch in self.batches:
             yield batch
         await asyncio.Event().wait()
@@ -121,6 +133,10 @@ class MemorySource:
         if not content.attachment.is_file:
             raise NotDownloadable
         return content
+
+    async def resolve(self, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        found = self.elsewhere.get(message_id)
+        return found if found is not None and found.mailbox in mailboxes else None
 
     async def mailboxes(self) -> Sequence[str]:
         return self.addresses

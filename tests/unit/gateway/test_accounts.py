@@ -28,8 +28,8 @@ from satchel.gateway.store.messages import delivery_id
 from satchel.gateway.store.tables import messages
 from satchel.gateway.store.webhooks import add_webhook
 from satchel.mail.folder.source import FolderSource
-from satchel.mail.source import MessageRef
-from tests.unit.gateway.fakes import MAILBOX, Answer, RememberingQueue, call
+from satchel.mail.source import Batch, MessageRef
+from tests.unit.gateway.fakes import MAILBOX, Answer, RememberingQueue, call, first_pass_ends
 
 ACCOUNTS = ("default", "acme")
 
@@ -62,12 +62,12 @@ class Tenant:
         batches = self.source.watch()
         found: list[MessageRef] = []
         async for batch in batches:
-            if not batch:
+            found += batch.messages
+            if batch.ends_first_pass:
                 break
-            found += batch
         if isinstance(batches, AsyncGenerator):
             await batches.aclose()
-        await self.intake.take(found)
+        await self.intake.take(Batch(found))
         return found
 
 
@@ -82,7 +82,7 @@ async def tenants(engine: sa.Engine, store: Store, tmp_path: Path) -> AsyncItera
         source, queue = FolderSource(folder, settle_seconds=0), RememberingQueue()
         intake = Intake(ids[name], source, store, queue, sweep_seconds=30)
         found[name] = Tenant(ids[name], folder, source, intake, queue)
-        await intake.take([])
+        await intake.take(first_pass_ends())
         acting, soon = Acting(ids[name]), datetime.now(UTC) + timedelta(days=1)
         found[name].key, _ = create_key(
             engine, "k", scopes=[*Scope], mailboxes=[MAILBOX], expires_at=soon, acting=acting

@@ -1,7 +1,7 @@
 """Arrivals: the baseline, what is announced, and what happens when something goes wrong in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -16,8 +16,17 @@ from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
 from satchel.gateway.store.messages import delivery_id, known_message_ids
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
 from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
-from satchel.mail.source import BrokenMessage, MessageRef, SourceUnavailable
-from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, RememberingQueue, ref, summary
+from satchel.mail.source import Batch, BrokenMessage, SourceUnavailable
+from tests.unit.gateway.fakes import (
+    MAILBOX,
+    OTHER_MAILBOX,
+    MemorySource,
+    RememberingQueue,
+    batch,
+    first_pass_ends,
+    ref,
+    summary,
+)
 
 
 @pytest.fixture
@@ -49,35 +58,35 @@ def ids(webhook: str, *message_ids: str) -> list[str]:
 async def test_the_first_pass_is_indexed_and_not_announced(
     engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([ref("old-1"), ref("old-2")])
+    await intake.take(batch("old-1", "old-2"))
     assert not intake.is_caught_up
-    await intake.take([])
+    await intake.take(first_pass_ends())
     assert intake.is_caught_up
     assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["old-1", "old-2", "x"]) == {"old-1", "old-2"}
     assert queue.asked == []
-    await intake.take([ref("new")])
+    await intake.take(batch("new"))
     assert asked(queue) == ids(webhook, "new")
 
 
 async def test_what_arrives_while_the_gateway_is_down_is_announced(
     source: MemorySource, store: Store, intake: Intake, webhook: str
 ) -> None:
-    await intake.take([ref("old")])
-    await intake.take([])
+    await intake.take(batch("old"))
+    await intake.take(first_pass_ends())
     queue = RememberingQueue()
     restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
-    await restarted.take([ref("old"), ref("while-down")])
+    await restarted.take(batch("old", "while-down"))
     assert asked(queue) == ids(webhook, "while-down")
 
 
 async def test_a_baseline_that_a_crash_cut_short_goes_on(
     source: MemorySource, store: Store, intake: Intake, webhook: str
 ) -> None:
-    await intake.take([ref("old-1")])
+    await intake.take(batch("old-1"))
     queue = RememberingQueue()
     restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
-    await restarted.take([ref("old-1"), ref("old-2")])
-    await restarted.take([])
+    await restarted.take(batch("old-1", "old-2"))
+    await restarted.take(first_pass_ends())
     assert queue.asked == []
 
 
@@ -92,13 +101,13 @@ async def test_old_mail_that_could_not_be_read_at_first_is_never_announced(
     restarts: bool,
 ) -> None:
     source.failures["old"] = SourceUnavailable("not now")
-    await intake.take([ref("old")])
-    await intake.take([])
+    await intake.take(batch("old"))
+    await intake.take(first_pass_ends())
     await intake.sweep()
     del source.failures["old"]
     if restarts:
         intake = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
-        await intake.take([ref("old")])
+        await intake.take(batch("old"))
     await intake.sweep()
     assert queue.asked == []
     with engine.connect() as connection:
@@ -111,11 +120,11 @@ async def test_old_mail_that_could_not_be_read_at_first_is_never_announced(
 async def test_new_mail_that_cannot_be_read_at_a_restart_is_announced_later(
     source: MemorySource, store: Store, queue: RememberingQueue, intake: Intake, webhook: str
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
     source.failures["while-down"] = SourceUnavailable("not now")
-    await restarted.take([ref("while-down")])
-    await restarted.take([])
+    await restarted.take(batch("while-down"))
+    await restarted.take(first_pass_ends())
     del source.failures["while-down"]
     await restarted.sweep()
     assert asked(queue) == ids(webhook, "while-down")
@@ -124,9 +133,9 @@ async def test_new_mail_that_cannot_be_read_at_a_restart_is_announced_later(
 async def test_a_message_that_comes_twice_is_announced_once(
     engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([])
-    await intake.take([ref("m"), ref("m")])
-    await intake.take([ref("m")])
+    await intake.take(first_pass_ends())
+    await intake.take(batch("m", "m"))
+    await intake.take(batch("m"))
     assert asked(queue) == ids(webhook, "m")
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(deliveries)) == 1
@@ -137,10 +146,10 @@ async def test_a_message_that_comes_by_two_ways_at_once_is_announced_once(
 ) -> None:
     store = Store(engine, 2)
     intake = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
-    await intake.take([])
+    await intake.take(first_pass_ends())
     names = [f"m{number}" for number in range(30)]
     for name in names:
-        await asyncio.gather(intake.take([ref(name)]), intake.take([ref(name)]))
+        await asyncio.gather(intake.take(batch(name)), intake.take(batch(name)))
     store.close()
     assert asked(queue) == ids(webhook, *names)
 
@@ -149,7 +158,7 @@ async def test_mailboxes_of_the_source_register_themselves(
     engine: sa.Engine, source: MemorySource, intake: Intake
 ) -> None:
     source.addresses = [MAILBOX, OTHER_MAILBOX]
-    await intake.take([])
+    await intake.take(first_pass_ends(*source.addresses))
     assert [(row.address, row.indexed_at is not None) for row in list_mailboxes(engine)] == [
         (OTHER_MAILBOX, True),
         (MAILBOX, True),
@@ -159,24 +168,50 @@ async def test_mailboxes_of_the_source_register_themselves(
 async def test_a_mailbox_added_later_has_no_baseline(
     engine: sa.Engine, intake: Intake, queue: RememberingQueue
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     add_mailbox(engine, OTHER_MAILBOX)
     added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
-    await intake.take([ref("m", OTHER_MAILBOX)])
+    await intake.take(Batch([ref("m", OTHER_MAILBOX)]))
     assert asked(queue) == ids(added.webhook_id, "m")
+
+
+async def test_a_mailbox_that_was_not_read_yet_keeps_its_baseline(
+    engine: sa.Engine, source: MemorySource, store: Store, intake: Intake, queue: RememberingQueue
+) -> None:
+    add_mailbox(engine, OTHER_MAILBOX)
+    added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+    await intake.take(Batch(read_to_end=frozenset({MAILBOX}), ends_first_pass=True))
+    await intake.sweep()
+    await intake.take(Batch([ref("old", OTHER_MAILBOX)]))
+    await intake.take(Batch([ref("old-too", OTHER_MAILBOX)], read_to_end=frozenset({OTHER_MAILBOX})))
+    assert queue.asked == []
+    await intake.take(Batch([ref("new", OTHER_MAILBOX)]))
+    assert asked(queue) == ids(added.webhook_id, "new")
+
+
+async def test_the_baseline_of_a_mailbox_without_a_folder_ends_with_the_first_pass(
+    engine: sa.Engine, source: MemorySource, store: Store, intake: Intake
+) -> None:
+    add_mailbox(engine, OTHER_MAILBOX)
+    added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+    await intake.take(first_pass_ends(MAILBOX))
+    queue = RememberingQueue()
+    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+    await restarted.take(Batch([ref("while-down", OTHER_MAILBOX)]))
+    assert asked(queue) == ids(added.webhook_id, "while-down")
 
 
 async def test_only_webhooks_of_the_mailbox_that_are_on_are_told(
     engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     second = add_webhook(engine, "second", "https://e.com/", mailboxes=[MAILBOX], secret=None, allow_http=False)
-    await intake.take([ref("a"), ref("other", OTHER_MAILBOX)])
+    await intake.take(Batch([ref("a"), ref("other", OTHER_MAILBOX)]))
     assert sorted(asked(queue)) == sorted(ids(webhook, "a") + ids(second.webhook_id, "a"))
     set_webhook_enabled(engine, "second", enabled=False)
-    await intake.take([ref("b")])
+    await intake.take(batch("b"))
     remove_webhook(engine, "collector")
-    await intake.take([ref("c")])
+    await intake.take(batch("c"))
     assert asked(queue)[2:] == ids(webhook, "b")
 
 
@@ -184,9 +219,9 @@ async def test_only_webhooks_of_the_mailbox_that_are_on_are_told(
 async def test_one_message_that_fails_stops_no_other(
     engine: sa.Engine, source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, error: Exception
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     source.failures["bad"] = error
-    await intake.take([ref("a"), ref("bad"), ref("gone"), ref("b")])
+    await intake.take(batch("a", "bad", "gone", "b"))
     assert asked(queue) == ids(webhook, "a", "b")
     assert "gone" not in known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["gone"])
 
@@ -194,10 +229,10 @@ async def test_one_message_that_fails_stops_no_other(
 async def test_a_message_that_can_never_be_read_is_known_but_not_announced(
     engine: sa.Engine, source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     source.failures["bad"] = BrokenMessage("no")
-    await intake.take([ref("bad")])
-    await intake.take([ref("bad")])
+    await intake.take(batch("bad"))
+    await intake.take(batch("bad"))
     assert source.described == ["bad"]
     assert queue.asked == []
     with engine.connect() as connection:
@@ -207,9 +242,9 @@ async def test_a_message_that_can_never_be_read_is_known_but_not_announced(
 async def test_passing_trouble_is_tried_again_by_the_sweep(
     source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     source.failures["m"] = SourceUnavailable("not now")
-    await intake.take([ref("m")])
+    await intake.take(batch("m"))
     await intake.sweep()
     assert queue.asked == []
     del source.failures["m"]
@@ -221,9 +256,9 @@ async def test_passing_trouble_is_tried_again_by_the_sweep(
 async def test_however_long_trouble_lasts_the_message_is_announced_after_it(
     source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     source.failures["m"] = SourceUnavailable("for a day")
-    await intake.take([ref("m")])
+    await intake.take(batch("m"))
     for _ in range(100):
         await intake.sweep()
     del source.failures["m"]
@@ -234,10 +269,10 @@ async def test_however_long_trouble_lasts_the_message_is_announced_after_it(
 async def test_no_message_waits_behind_many_that_cannot_be_read(
     source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     refs = [ref(f"m{number}") for number in range(250)]
     source.failures = {one.message_id: SourceUnavailable("for a day") for one in refs}
-    await intake.take(refs)
+    await intake.take(Batch(refs))
     del source.failures["m249"]
     for _ in range(2):
         await intake.sweep()
@@ -245,9 +280,9 @@ async def test_no_message_waits_behind_many_that_cannot_be_read(
 
 
 async def test_a_defect_is_given_up_in_the_end(engine: sa.Engine, source: MemorySource, intake: Intake) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     source.failures["m"] = ZeroDivisionError("a defect")
-    await intake.take([ref("m")])
+    await intake.take(batch("m"))
     for _ in range(30):
         await intake.sweep()
     assert len(source.described) == 20
@@ -268,15 +303,15 @@ async def test_a_defect_is_given_up_in_the_end(engine: sa.Engine, source: Memory
 async def test_strange_envelopes_are_indexed(
     source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, changes: dict[str, object]
 ) -> None:
-    await intake.take([])
+    await intake.take(first_pass_ends())
     source.summaries["m"] = summary(ref("m"), **changes)
-    await intake.take([ref("m")])
+    await intake.take(batch("m"))
     assert asked(queue) == ids(webhook, "m")
 
 
 async def test_large_batches(engine: sa.Engine, intake: Intake) -> None:
     refs = [ref(f"m{number}") for number in range(501)]
-    await intake.take(refs)
+    await intake.take(Batch(refs))
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 501
 
@@ -284,8 +319,8 @@ async def test_large_batches(engine: sa.Engine, intake: Intake) -> None:
 async def test_unfinished_deliveries_are_asked_for_again_at_the_start(
     engine: sa.Engine, source: MemorySource, store: Store, intake: Intake, webhook: str
 ) -> None:
-    await intake.take([])
-    await intake.take([ref("a"), ref("b")])
+    await intake.take(first_pass_ends())
+    await intake.take(batch("a", "b"))
     assert len(pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10)) == 2
     queue = RememberingQueue()
     restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=0)
@@ -297,12 +332,12 @@ async def test_an_account_whose_source_is_down_does_not_keep_the_others_waiting(
     engine: sa.Engine, store: Store, queue: RememberingQueue
 ) -> None:
     class Down(MemorySource):
-        async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+        async def watch(self) -> AsyncIterator[Batch]:
             raise SourceUnavailable("down")
-            yield []
+            yield Batch()
 
     acme = register_accounts(engine, ["acme"], actor="cli:1")["acme"]
-    good, down = MemorySource(batches=[[ref("old")], []]), Down()
+    good, down = MemorySource(batches=[batch("old"), first_pass_ends()]), Down()
     one = Intake(DEFAULT_ACCOUNT_ID, good, store, queue, sweep_seconds=3600)
     other = Intake(acme, down, store, queue, sweep_seconds=3600)
     assert not are_caught_up([one])

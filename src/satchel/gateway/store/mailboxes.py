@@ -64,10 +64,12 @@ def register_mailboxes(engine: sa.Engine, account_id: str, addresses: Iterable[s
         register(connection, Acting(account_id, GATEWAY_ACTOR), addresses, datetime.now(UTC))
 
 
-def mark_indexed(engine: sa.Engine, account_id: str) -> None:
-    """End the baseline of every mailbox of an account: from now on whatever is new in it is announced."""
+def mark_indexed(engine: sa.Engine, account_id: str, addresses: Collection[str] | None) -> None:
+    """End the baseline of mailboxes of an account, or of all that it has: whatever is new in them is announced now."""
+    update = sa.update(mailboxes).where(mailboxes.c.account_id == account_id, mailboxes.c.indexed_at.is_(None))
+    if addresses is not None:
+        update = update.where(mailboxes.c.address.in_(addresses))
     with engine.begin() as connection:
-        update = sa.update(mailboxes).where(mailboxes.c.account_id == account_id, mailboxes.c.indexed_at.is_(None))
         connection.execute(update.values(indexed_at=datetime.now(UTC)))
 
 

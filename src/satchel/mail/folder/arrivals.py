@@ -15,7 +15,7 @@ from satchel.mail.folder.notices import Changes, Notices
 from satchel.mail.folder.seen import Seen
 from satchel.mail.folder.settling import Settling, rests
 from satchel.mail.folder.threads import Threads
-from satchel.mail.source import MessageRef
+from satchel.mail.source import Batch, MessageRef
 
 log = structlog.get_logger(__name__)
 
@@ -75,13 +75,14 @@ class Arrivals:
         self._settling = Settling(max(timing.settle_seconds, _LEAST_SETTLE_SECONDS))
         self._known: dict[bytes, _Known] = {}
 
-    async def batches(self) -> AsyncGenerator[Sequence[MessageRef]]:
+    async def batches(self) -> AsyncGenerator[Batch]:
         """As `MailSource.watch`. Raises `SourceUnavailable` when the root cannot be read."""
         clock = self._timing.steady
         try:
-            async for batch in self._look_through():
-                yield batch
-            yield ()
+            async for messages in self._look_through():
+                yield Batch(messages)
+            mailboxes = frozenset(known.store.mailbox for known in self._known.values())
+            yield Batch(read_to_end=mailboxes, ends_first_pass=True, rest_is_new=True)
             look_at = clock() + self._timing.rescan_seconds
             while True:
                 await self._notices.wait(self._patience_seconds(look_at))
@@ -89,13 +90,13 @@ class Arrivals:
                 if self._notices.failed:
                     look_at = min(look_at, clock() + _RETRY_SECONDS)
                 if lost or clock() >= look_at or any(self._is_structural(path) for path in paths):
-                    async for batch in self._look_through():
-                        yield batch
+                    async for messages in self._look_through():
+                        yield Batch(messages)
                     look_at = clock() + self._timing.rescan_seconds
-                async for batch in self._in_batches(self._changed(paths)):
-                    yield batch
-                async for batch in self._in_batches(self._settled()):
-                    yield batch
+                async for messages in self._in_batches(self._changed(paths)):
+                    yield Batch(messages)
+                async for messages in self._in_batches(self._settled()):
+                    yield Batch(messages)
         finally:
             await self._notices.aclose()
 

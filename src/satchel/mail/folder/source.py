@@ -3,7 +3,7 @@
 import asyncio
 import builtins
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,7 @@ from satchel.mail.mime.envelope import Envelope, read_envelope
 from satchel.mail.mime.window import pread_all
 from satchel.mail.source import (
     AttachmentNotFound,
+    Batch,
     BrokenMessage,
     MessageNotFound,
     MessageRef,
@@ -99,7 +100,7 @@ class FolderSource:
     def lists_exact_sizes(self) -> bool:
         return True
 
-    async def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+    async def watch(self) -> AsyncIterator[Batch]:
         """See `MailSource.watch`. Raises `SourceUnavailable` when the root itself cannot be read."""
         arrivals = Arrivals(self._root, self._layouts, self._threads, self._changes, self._timing)
         async with aclosing(arrivals.batches()) as batches:
@@ -124,6 +125,10 @@ class FolderSource:
         return await self._in_turn(
             lambda lane: lane.threads.run_opening(lambda: self._open_content(message, attachment_id, lane))
         )
+
+    async def resolve(self, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        """See `MailSource.resolve`: a folder's ids say nothing to anybody who has not read the folder."""
+        return None
 
     async def mailboxes(self) -> Sequence[str]:
         """See `MailSource.mailboxes`. Raises `SourceUnavailable`."""

@@ -99,7 +99,7 @@ def test_keys_and_webhooks_name_mailboxes_of_their_own_account_only(engine: sa.E
 def test_baselines_end_by_account(engine: sa.Engine, acme: str) -> None:
     for account_id in (DEFAULT_ACCOUNT_ID, acme):
         add_mailbox(engine, MAILBOX, acting=Acting(account_id))
-    mark_indexed(engine, acme)
+    mark_indexed(engine, acme, None)
     assert indexed_addresses(engine, acme) == {MAILBOX}
     assert indexed_addresses(engine, DEFAULT_ACCOUNT_ID) == frozenset()
 

@@ -28,7 +28,7 @@ AGAIN = Decision(DeliveryStatus.PENDING, "http_500", 5.0)
 @pytest.fixture
 def delivery(engine: sa.Engine) -> str:
     add_mailbox(engine, MAILBOX)
-    mark_indexed(engine, DEFAULT_ACCOUNT_ID)
+    mark_indexed(engine, DEFAULT_ACCOUNT_ID, None)
     add_webhook(engine, "w", "https://example.com/hook", mailboxes=[MAILBOX], secret="s" * 16, allow_http=False)
     return record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(ref("m"), summary(ref("m")))])[0]
 

@@ -32,9 +32,9 @@ def messages(source: FolderSource) -> Callable[[], Awaitable[list[MessageRef]]]:
         found: list[MessageRef] = []
         async with aclosing(source.watch()) as batches:
             async for batch in batches:
-                if not batch:
+                found.extend(batch.messages)
+                if batch.ends_first_pass:
                     break
-                found.extend(batch)
         return found
 
     return all_messages

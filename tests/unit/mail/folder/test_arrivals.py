@@ -14,7 +14,7 @@ from satchel.mail.folder.ids import Layout
 from satchel.mail.folder.maildir import Maildir
 from satchel.mail.folder.mbox import Mbox
 from satchel.mail.folder.threads import Threads
-from satchel.mail.source import MessageRef, SourceUnavailable
+from satchel.mail.source import Batch, MessageRef, SourceUnavailable
 from satchel.testing.mail import deliver
 
 ADDRESS = "a@example.com"
@@ -59,18 +59,18 @@ class Watching:
     root: Path
     kernel: Kernel
     clock: Clock
-    batches: AsyncGenerator[Sequence[MessageRef]]
+    batches: AsyncGenerator[Batch]
 
     async def first_pass(self) -> list[str]:
         found: list[str] = []
         async for batch in self.batches:
-            if not batch:
+            found.extend(name_of(ref) for ref in batch.messages)
+            if batch.ends_first_pass:
                 break
-            found.extend(name_of(ref) for ref in batch)
         return found
 
     async def next(self) -> list[str]:
-        return [name_of(ref) for ref in await anext(self.batches)]
+        return [name_of(ref) for ref in (await anext(self.batches)).messages]
 
 
 def name_of(ref: MessageRef) -> str:
@@ -93,8 +93,10 @@ async def test_the_first_pass_comes_in_batches(root: Path) -> None:
     async with watching(root, batch_size=3) as watch:
         batches = []
         async for batch in watch.batches:
-            batches.append([name_of(ref) for ref in batch])
-            if not batch:
+            batches.append([name_of(ref) for ref in batch.messages])
+            if batch.ends_first_pass:
+                assert batch.read_to_end == {ADDRESS}
+                assert batch.rest_is_new
                 break
     assert [len(batch) for batch in batches] == [3, 3, 1, 0]
     assert {name for batch in batches for name in batch} == names
