@@ -1,7 +1,7 @@
 """Measures what is waited for: a mail source and the admission of calls, each in the place of what it measures."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Container, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Sequence
 from types import TracebackType
 
 from satchel.contract.attachments import Attachment
@@ -12,7 +12,7 @@ from satchel.gateway.limits.rates import Limits
 from satchel.gateway.store.database import Store
 from satchel.gateway.telemetry.metrics import Metrics
 from satchel.gateway.telemetry.spans import Tracing
-from satchel.mail.source import AttachmentContent, MailSource, MessageRef, MessageSummary
+from satchel.mail.source import AttachmentContent, Batch, MailSource, MessageRef, MessageSummary
 
 
 def measured(source: MailSource, metrics: Metrics | None, tracing: Tracing | None) -> MailSource:
@@ -32,7 +32,7 @@ class MeasuredSource:
     def lists_exact_sizes(self) -> bool:
         return self._source.lists_exact_sizes
 
-    def watch(self) -> AsyncIterator[Sequence[MessageRef]]:
+    def watch(self) -> AsyncIterator[Batch]:
         return self._source.watch()
 
     async def describe(self, message: MessageRef) -> MessageSummary:
@@ -47,6 +47,10 @@ class MeasuredSource:
         with self._measured("open"):
             content = await self._source.open(message, attachment_id)
         return _MeasuredContent(content, self._metrics, self._tracing)
+
+    async def resolve(self, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        with self._measured("resolve"):
+            return await self._source.resolve(message_id, mailboxes)
 
     async def mailboxes(self) -> Sequence[str]:
         with self._measured("mailboxes"):
