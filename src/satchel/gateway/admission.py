@@ -1,6 +1,6 @@
 """Lets an API call in, by the order of contract section 3: key, rate, scope, message; then a place for a download."""
 
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,11 +13,15 @@ from satchel.gateway.limits.rates import Limits, rate_limited
 from satchel.gateway.store.batches import Batches
 from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.database import Store
+from satchel.gateway.store.keys import allowed_addresses
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.source import MessageRef
 
 NOT_FOUND = "Message or attachment not found."
 _DOWNLOADS = frozenset({DOWNLOAD_ATTACHMENT, DOWNLOAD_ARCHIVE})
+
+# Looks in these mailboxes of an account's source for the message of an id. Raises ApiError.
+Resolve = Callable[[str, Collection[str]], Awaitable[MessageRef | None]]
 
 
 @dataclass(slots=True)
@@ -54,7 +58,8 @@ class AccountMessage:
 class Admission:
     """Every check on a call, in order, at the cost of one question to the store.
 
-    `accounts` are the ids of those that are served; the keys of others are unknown.
+    `accounts` are the ids of those that are served; the keys of others are unknown. `resolving` are those of them
+    whose source knows messages that the index does not.
     """
 
     def __init__(
@@ -64,16 +69,19 @@ class Admission:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         *,
         accounts: Container[str] = (DEFAULT_ACCOUNT_ID,),
+        resolving: Mapping[str, Resolve] | None = None,
     ) -> None:
+        self._store = store
         self._calls = Batches(store, find_calls)
         self._limits = limits
         self._clock = clock
         self._accounts = accounts
+        self._resolving = resolving or {}
 
     async def admit(self, authorization: str | None, route: Route, message_id: str, caller: Caller) -> AccountMessage:
         """The message that a call is about, if its key may make the call. A download holds its place from here on.
 
-        Raises Unauthorized, RateLimited, Forbidden, NotFound or UpstreamTrouble 503, the first that applies.
+        Raises Unauthorized, RateLimited, Forbidden, NotFound or UpstreamTrouble, the first that applies.
         """
         self._limits.failed_keys.check(caller.address)
         try:
@@ -86,7 +94,7 @@ class Admission:
             raise rate_limited(caller.rate, route.cost)
         require_scopes(record, route.scopes)
         if message is None:
-            raise NotFound(NOT_FOUND)
+            message = await self._resolve(record, message_id)
         caller.message_id = message.message_id
         if route is DOWNLOAD_ARCHIVE:
             caller.places.append(self._limits.archives.enter(record.key_id))
@@ -103,3 +111,17 @@ class Admission:
         if record is not None:
             caller.key_id, caller.account_id = record.key_id, record.account_id
         return judge_account(judge_key(record, key_hash, self._clock()), self._accounts), message
+
+    async def _resolve(self, record: KeyRecord, message_id: str) -> MessageRef:
+        """A message that the index does not show this key, from the key's own mailboxes at the source.
+
+        Whether the index has it in another mailbox makes no difference: no other mailbox is asked, and the same
+        questions are. Raises NotFound, UpstreamTrouble.
+        """
+        resolve = self._resolving.get(record.account_id)
+        if resolve is not None:
+            addresses = await self._store.call(allowed_addresses, record.key_id)
+            found = await resolve(message_id, addresses) if addresses else None
+            if found is not None and found.mailbox in addresses:
+                return found
+        raise NotFound(NOT_FOUND)

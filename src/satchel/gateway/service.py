@@ -1,6 +1,6 @@
 """Attachments of messages that the caller may see; here a mail source's errors become the API's, and nowhere else."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from satchel.contract.attachments import Attachment
 from satchel.contract.errors import ApiError, Forbidden, NotFound, Reason, UpstreamTrouble, error_class
@@ -11,6 +11,7 @@ from satchel.mail.source import (
     BrokenMessage,
     MailSource,
     MessageNotFound,
+    MessageRef,
     NotDownloadable,
     NotReady,
     SourceError,
@@ -34,6 +35,13 @@ class AttachmentService:
         """All attachments of a message. Raises ApiError."""
         try:
             return await self._sources[message.account_id].list(message.ref)
+        except SourceError as error:
+            raise api_error(error) from error
+
+    async def resolve(self, account_id: str, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        """A message that the index does not know, looked for in these mailboxes alone. Raises ApiError."""
+        try:
+            return await self._sources[account_id].resolve(message_id, mailboxes)
         except SourceError as error:
             raise api_error(error) from error
 

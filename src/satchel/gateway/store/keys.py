@@ -94,6 +94,13 @@ def find_key(engine: sa.Engine, identifier: str, account_id: str | None = None) 
         return _find(connection, identifier, account_id)
 
 
+def allowed_addresses(engine: sa.Engine, key_id: str) -> Sequence[str]:
+    """Addresses of the mailboxes that a key is for."""
+    query = sa.select(mailboxes.c.address).join_from(api_key_mailboxes, mailboxes)
+    with engine.connect() as connection:
+        return connection.scalars(query.where(api_key_mailboxes.c.key_id == key_id).order_by(mailboxes.c.address)).all()
+
+
 def revoke_key(
     engine: sa.Engine, identifier: str, *, account_id: str | None = None, actor: str = UNKNOWN_ACTOR
 ) -> KeyRow:
