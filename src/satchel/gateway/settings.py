@@ -228,9 +228,12 @@ class GatewaySettings(SettingsBase):
 
     @classmethod
     def load(cls, config_file: Path | None = None) -> Self:
-        """As `SettingsBase.load`; two accounts that read one folder are refused too. Raises SettingsError."""
+        """As `SettingsBase.load`; refused are also two accounts that read one folder or one mailbox, and one that is
+        to read Microsoft 365 and does not say what there. Raises SettingsError."""
         settings = super().load(config_file)
-        _refuse_shared_folders(settings.by_account())
+        accounts = settings.by_account()
+        _refuse_shared_folders({name: each.folder for name, each in accounts.items() if each.source == "folder"})
+        _refuse_shared_mailboxes({name: each.graph for name, each in accounts.items() if each.source == "graph"})
         return settings
 
     @field_validator("trusted_proxies")
@@ -247,14 +250,37 @@ class GatewaySettings(SettingsBase):
         return {DEFAULT_ACCOUNT: default, **self.accounts}
 
 
-def _refuse_shared_folders(accounts: Mapping[str, AccountSettings]) -> None:
+def _refuse_shared_folders(folders: Mapping[str, FolderSettings]) -> None:
     """Mail in a folder of two accounts would be both's to see: nobody means that."""
     taken: dict[Path, str] = {}
-    for name, account in accounts.items():
-        path = account.folder.path.resolve()
+    for name, folder in folders.items():
+        path = folder.path.resolve()
         if path in taken:
             raise SettingsError(
-                f"[gateway.accounts.{name}] folder.path: account {taken[path]!r} reads {account.folder.path} already. "
+                f"{_table(name)} folder.path: account {taken[path]!r} reads {folder.path} already. "
                 "Give each account a folder of its own."
             )
         taken[path] = name
+
+
+def _refuse_shared_mailboxes(graphs: Mapping[str, GraphSettings]) -> None:
+    """As for folders. The address alone tells a mailbox: a tenant can be written as an id and as a domain."""
+    taken: dict[tuple[str, str], str] = {}
+    for name, graph in graphs.items():
+        if not graph.mailboxes:
+            raise SettingsError(
+                f'{_table(name)} graph.mailboxes: is empty, and source "graph" serves the mailboxes that stand there. '
+                'Name them: mailboxes = ["invoices@example.com"].'
+            )
+        for address in dict.fromkeys(graph.mailboxes):
+            mailbox = (graph.base_url, address)
+            if mailbox in taken:
+                raise SettingsError(
+                    f"{_table(name)} graph.mailboxes: account {taken[mailbox]!r} has {address} already. "
+                    "Leave it to one account; keys can be made for any of an account's mailboxes."
+                )
+            taken[mailbox] = name
+
+
+def _table(account: str) -> str:
+    return "[gateway]" if account == DEFAULT_ACCOUNT else f"[gateway.accounts.{account}]"

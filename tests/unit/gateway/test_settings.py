@@ -69,3 +69,55 @@ def test_proxies_are_addresses_or_networks(tmp_path: Path, proxies: str) -> None
     file.write_text(f"[gateway]\ntrusted_proxies = {proxies}\n", "utf-8")
     with pytest.raises(SettingsError, match=r"\[gateway\] trusted_proxies: found .*network"):
         GatewaySettings.load(file)
+
+
+GRAPH = 'source = "graph"\ngraph.tenant_id = "contoso"\ngraph.client_id = "id"\n'
+
+
+def graph_file(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "satchel.toml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[gateway]\nsource = "graph"\n', r"\[gateway\] graph\.mailboxes: is empty"),
+        (
+            '[gateway.accounts.acme]\nsource = "graph"\ngraph.credential = "managed_identity"\n',
+            r"\[gateway\.accounts\.acme\] graph\.mailboxes: is empty",
+        ),
+        (
+            f'[gateway]\n{GRAPH}graph.mailboxes = ["a@example.com"]\n',
+            r'graph: found a value that is not shown; credential "secret" needs client_secret',
+        ),
+        (
+            f'[gateway]\n{GRAPH}graph.mailboxes = ["a@example.com"]\ngraph.credential = "certificate"\n',
+            "needs certificate_file",
+        ),
+        (
+            f'[gateway]\n{GRAPH}graph.client_secret = "s"\ngraph.mailboxes = ["A@example.com"]\n'
+            'graph.refused_mailbox = "a@Example.com"\n',
+            "refused_mailbox is among mailboxes",
+        ),
+        (f'[gateway]\n{GRAPH}graph.placeholders = ["("]\n', "is no regular expression"),
+        (f'[gateway]\n{GRAPH}graph.authority = "http://login.example"\n', "graph.authority"),
+    ],
+)
+def test_graph_settings_that_cannot_work(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        GatewaySettings.load(graph_file(tmp_path, text))
+
+
+def test_two_accounts_never_have_one_mailbox_of_microsoft_365(tmp_path: Path) -> None:
+    one = f'{GRAPH}graph.client_secret = "s"\ngraph.mailboxes = ["a@example.com", "b@example.com"]\n'
+    other = one.replace("contoso", "another name of contoso").replace("a@", "c@").replace("b@", "B@")
+    with pytest.raises(SettingsError, match=r"\.acme\] graph\.mailboxes: account 'default' has b@example\.com already"):
+        GatewaySettings.load(graph_file(tmp_path, f"[gateway]\n{one}[gateway.accounts.acme]\n{other}"))
+
+
+def test_folders_matter_where_they_are_read_alone(tmp_path: Path) -> None:
+    one = f'{GRAPH}graph.client_secret = "s"\ngraph.mailboxes = ["a@example.com"]\n'
+    settings = GatewaySettings.load(graph_file(tmp_path, f"[gateway]\n[gateway.accounts.acme]\n{one}"))
+    assert [each.source for each in settings.by_account().values()] == ["folder", "graph"]

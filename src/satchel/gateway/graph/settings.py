@@ -137,3 +137,9 @@ class GraphSettings(SettingsTable):
         if missing:
             raise ValueError(f'credential "{self.credential}" needs {", ".join(missing)}')
         return self
+
+    @model_validator(mode="after")
+    def _refused_mailbox_is_not_served(self) -> Self:
+        if self.refused_mailbox in self.mailboxes:
+            raise ValueError("refused_mailbox is among mailboxes: name one that the application must not reach")
+        return self
