@@ -69,6 +69,10 @@ class HttpContent:
     def etag(self) -> str | None:
         return None
 
+    @property
+    def sha256(self) -> str | None:
+        return None
+
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         if start or stop not in (None, self.size):
             raise SourceUnavailable("the double streams whole files, once")

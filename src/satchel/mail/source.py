@@ -121,6 +121,11 @@ class AttachmentContent(Protocol):
         """A strong validator without its quotes, stable over restarts; None where there is none."""
         ...
 
+    @property
+    def sha256(self) -> str | None:
+        """Of all the decoded bytes, in hexadecimal; None while not known: a read from 0 to the end may bring it."""
+        ...
+
     def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         """The decoded bytes `start` (included) to `stop` (excluded; None: to the end), in pieces of at most 1 MiB.
 

@@ -77,6 +77,7 @@ class MemoryContent:
     pieces: list[bytes | Exception]
     size: int | None
     etag: str | None = "v1"
+    sha256: str | None = None
     closed: int = 0
     is_careless: bool = False
     stalls_at: int | None = None

@@ -45,6 +45,10 @@ class FolderContent:
     def etag(self) -> str | None:
         return self._etag
 
+    @property
+    def sha256(self) -> str | None:
+        return None
+
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
         end = self._sizes.total if stop is None else min(stop, self._sizes.total)
         left = end - start

@@ -25,10 +25,12 @@ class CallOptions:
 @dataclass(frozen=True, slots=True)
 class ContentOptions:
     """Of downloads. `heal_attempts` 0: a body that breaks is not asked for again. `buffer_bytes` is how much of a body
-    of unknown length is held to learn its length before the answer begins."""
+    of unknown length is held to learn its length before the answer begins. `confirm_ends`: a body for whose length
+    nobody vouches is read a second time before its end is believed."""
 
     heal_attempts: int = 3
     buffer_bytes: int = 4 * 1024 * 1024
+    confirm_ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
