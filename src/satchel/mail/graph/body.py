@@ -25,6 +25,10 @@ class OpenBodies:
         return max(_LEAST_BYTES, min(READ_BUFFER_BYTES, fair))
 
 
+class EndNotShown(SourceUnavailable):
+    """All that came until the connection was closed has been read; whether that was all cannot be known from it."""
+
+
 class GraphBody:
     """An answer of success whose body is still to come. It keeps what the call held, its connection and its places,
     until it is closed."""
@@ -45,8 +49,10 @@ class GraphBody:
         return self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, once, in pieces of at most 512 KiB. Raises `SourceUnavailable` when it breaks or ends short, and at
-        the end of one that shows no end of its own; it never ends silently."""
+        """The body, once, in pieces of at most 512 KiB. Raises `SourceUnavailable` when it breaks or ends short.
+
+        One whose `end_is_known` is false may have been cut without showing it: its reader has to make sure.
+        """
         received_bytes = 0
         try:
             async for piece in self._answer.pieces():
@@ -57,7 +63,7 @@ class GraphBody:
         if self.length is not None and received_bytes != self.length:
             raise _incomplete("it has another length than was announced")
         if not self.end_is_known:
-            raise _incomplete("whether it is whole cannot be known")
+            raise EndNotShown("Whether the mail server's answer is whole cannot be known.", upstream_status=502)
 
     async def aclose(self) -> None:
         """Close it; a second time does nothing."""

@@ -17,7 +17,7 @@ from yarl import URL
 from satchel import __version__
 from satchel.contract.headers import parse_retry_after
 from satchel.mail.graph.body import GraphBody, OpenBodies
-from satchel.mail.graph.errors import GraphRefusal, unusable
+from satchel.mail.graph.errors import GraphRefusal, TooLarge, unusable
 from satchel.mail.graph.options import CallOptions
 from satchel.mail.graph.retry import DEFAULT_RETRIES, THROTTLED, UNAUTHORIZED, Failure, GiveUp, RenewToken, RetryPolicy
 from satchel.mail.graph.throttle import Limits, Places
@@ -90,7 +90,7 @@ class GraphHttp:
         prefer: Sequence[str] = (),
         max_bytes: int = _MAX_JSON_BYTES,
     ) -> T:
-        """What is there, decoded from JSON; `unusable` beyond `max_bytes`."""
+        """What is there, decoded from JSON. Raises `TooLarge` beyond `max_bytes`."""
         call = self._call("GET", path, mailbox, params=params, prefer=prefer, repeatable=True)
         return await self._with_retries(call, _decoder(as_, max_bytes))
 
@@ -306,7 +306,7 @@ async def _bounded(answer: Answer, max_bytes: int) -> AsyncIterator[bytes]:
     async for piece in answer.pieces():
         received_bytes += len(piece)
         if received_bytes > max_bytes:
-            raise unusable(f"it is larger than {max_bytes} bytes")
+            raise TooLarge(f"The mail server's answer is larger than {max_bytes} bytes.", upstream_status=502)
         yield piece
 
 
