@@ -64,6 +64,14 @@ class Replay:
         self._hash = None
 
 
+class End(Enum):
+    """How a body ended: as a whole one does, with the connection and so without a sign, or broken off."""
+
+    CLEAN = auto()
+    NOT_SHOWN = auto()
+    BROKEN = auto()
+
+
 class Verdict(Enum):
     """What follows the end of a body."""
 
@@ -95,14 +103,18 @@ class Course:
             raise ContentChanged("The mail server tells another length than before.")
         self.size = self.size if size is None else size
 
-    def after(self, *, reached: int, given_end: int, is_clean: bool) -> Verdict:
-        """A body has ended at the byte `reached`, as if it were whole or not; the reader has all up to `given_end`."""
+    def after(self, end: End, *, reached: int, given_end: int) -> Verdict:
+        """A body has ended at the byte `reached`; the reader has all up to `given_end`."""
         if self.size is not None:
             return Verdict.WHOLE if given_end == self.size else self._again()
-        if not is_clean or reached < given_end:
+        if end is End.BROKEN or reached < given_end:
             return self._again()
-        if reached == self._seen_end or not self._confirms:
+        if reached == self._seen_end or (end is End.CLEAN and not self._confirms):
             return Verdict.WHOLE if self._is_plausible(reached) else self._again()
+        return self._confirm(reached) if self._confirms else self._again()
+
+    def _confirm(self, reached: int) -> Verdict:
+        """One look more costs nothing the first time; whoever ends elsewhere each time is not asked for ever."""
         was_wrong, self._seen_end = self._seen_end is not None, reached
         if was_wrong and self._again() is Verdict.GIVE_UP:
             return Verdict.GIVE_UP

@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from satchel.mail.graph.healing import ContentChanged, Course, Replay, Transcript, Verdict
+from satchel.mail.graph.body import EndNotShown
+from satchel.mail.graph.healing import ContentChanged, Course, End, Replay, Transcript, Verdict
 from satchel.mail.graph.opening import BodyOpener, OpenedBody
 from satchel.mail.graph.streams import ContentStreams
 from satchel.mail.source import SourceUnavailable
@@ -30,6 +31,7 @@ async def read_whole(
         tries = 0
         while True:
             failure: SourceUnavailable | None = None
+            end = End.CLEAN
             replay = Replay(transcript, 0)
             try:
                 opened, first = first or await opener.open(transcript.start), None
@@ -45,7 +47,8 @@ async def read_whole(
                 raise
             except SourceUnavailable as error:
                 failure = error
-            verdict = course.after(reached=replay.position, given_end=transcript.end, is_clean=failure is None)
+                end = End.NOT_SHOWN if isinstance(error, EndNotShown) else End.BROKEN
+            verdict = course.after(end, reached=replay.position, given_end=transcript.end)
             if verdict is Verdict.WHOLE:
                 streams.healed_streams += course.has_healed
                 return
