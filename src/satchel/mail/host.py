@@ -32,7 +32,8 @@ class Subscription:
     """A subscription to the arrivals in one folder of a mailbox.
 
     `key` is ours and stays the same when the mail server's own id changes with each new creation.
-    `client_state_hash` is the SHA-256, in hexadecimal, of the secret that every notification of it brings.
+    `client_state_hash` is the SHA-256, in hexadecimal, of the secret that every notification of it brings. `renew_at`
+    is well before `expires_at`.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Subscription:
     status: SubscriptionStatus
     subscription_id: str | None = None
     expires_at: datetime | None = None
+    renew_at: datetime | None = None
 
 
 class SourceHost(Protocol):
@@ -66,7 +68,8 @@ class SourceHost(Protocol):
     async def subscriptions(self) -> Sequence[Subscription]: ...
 
     async def save_subscription(self, subscription: Subscription) -> None:
-        """Written anew or over the one with this key."""
+        """Written anew or over the one with this key. One that the mail server has said to be removed meanwhile stays so
+        until it has another id."""
         ...
 
     async def remove_subscription(self, key: str) -> None: ...

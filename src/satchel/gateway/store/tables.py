@@ -166,6 +166,52 @@ delivery_attempts = sa.Table(
     sa.Column("answer", sa.Text),
 )
 
+# Messages that are known to be there, or were said to be, and are not in the index with their envelope yet.
+pending_messages = sa.Table(
+    "pending_messages",
+    metadata,
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), primary_key=True),
+    sa.Column("mailbox", sa.Text, primary_key=True),
+    sa.Column("message_id", sa.Text, primary_key=True),
+    sa.Column("locator", sa.Text, nullable=False),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column("next_attempt_at", UtcDateTime, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Index(None, "account_id", "next_attempt_at"),
+)
+
+# How far a mail source's walks have come, in the source's own words.
+source_cursors = sa.Table(
+    "source_cursors",
+    metadata,
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+graph_subscriptions = sa.Table(
+    "graph_subscriptions",
+    metadata,
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("mailbox", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    # SHA-256 of the secret that its notifications bring; the secret itself is kept nowhere.
+    sa.Column("client_state_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("subscription_id", sa.Text),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("renew_at", UtcDateTime),
+)
+
+catch_up_requests = sa.Table(
+    "catch_up_requests",
+    metadata,
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), primary_key=True),
+    sa.Column("mailbox", sa.Text, primary_key=True),
+    sa.Column("requested_at", UtcDateTime, nullable=False),
+)
+
 # Ids and counts only: no names, no addresses, nothing of content.
 audit_events = sa.Table(
     "audit_events",
