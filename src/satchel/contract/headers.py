@@ -1,7 +1,8 @@
-"""Content-Disposition, Retry-After and RateLimit: built and parsed, without I/O."""
+"""Content-Disposition, Repr-Digest, Retry-After and RateLimit: built and parsed, without I/O."""
 
 import re
 import unicodedata
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -104,6 +105,11 @@ def _decode_extended(value: str | None) -> str | None:
         return unquote_to_bytes(encoded).decode(codec)
     except UnicodeError:
         return None
+
+
+def repr_digest(sha256: str) -> str:
+    """`Repr-Digest` (RFC 9530 section 3) of a file by its SHA-256 in hexadecimal."""
+    return f"sha-256=:{b64encode(bytes.fromhex(sha256)).decode('ascii')}:"
 
 
 def parse_retry_after(header: str | None, now: datetime) -> float | None:

@@ -1,8 +1,10 @@
-"""Sends the head of an answer together with the first piece of its body, in one write instead of two."""
+"""Sends the head of an answer together with the first piece of its body, in one write instead of two, and the trailers
+with its end."""
 
 import asyncio
 
 _INTERIM = b"HTTP/1.1 1"
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class HeadHolder:
@@ -13,8 +15,16 @@ class HeadHolder:
         self._transport = transport
         self._head: bytes | None = None
         self._has_begun = False
+        self._trailer = b""
+
+    def trail(self, lines: bytes) -> None:
+        """Have these lines, each with its end, follow the last chunk, which is the next write."""
+        self._trailer = lines
 
     def write(self, data: bytes) -> None:
+        if self._trailer and data == _LAST_CHUNK:
+            # RFC 9112 section 7.1: the trailer section stands between the last chunk and the empty line.
+            data = b"0\r\n" + self._trailer + b"\r\n"
         if not self._has_begun:
             if data.startswith(_INTERIM):
                 self._transport.write(data)

@@ -11,6 +11,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from satchel.process.heads import HeadHolder
+from satchel.process.trailers import with_trailers
 
 MAX_HEAD_BYTES = 64 * 1024
 # In the state of every request that comes while the server drains.
@@ -135,7 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, with_trailers(app, cycle))
 
     def _end_answering(self) -> None:
         """Have the application know that nobody listens any more.

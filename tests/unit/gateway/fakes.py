@@ -70,7 +70,8 @@ def attachment(attachment_id: str, data: bytes = b"", **changes: Any) -> Attachm
 class MemoryContent:
     """An open attachment; `pieces` may hold an exception, which is raised where it stands.
 
-    It gives whole pieces however much was asked for if `is_careless`, and waits for ever before piece `stalls_at`.
+    It gives whole pieces however much was asked for if `is_careless`, and waits for ever before piece `stalls_at`. Read
+    to its end, it knows `found_sha256`.
     """
 
     attachment: Attachment
@@ -78,6 +79,7 @@ class MemoryContent:
     size: int | None
     etag: str | None = "v1"
     sha256: str | None = None
+    found_sha256: str | None = None
     closed: int = 0
     is_careless: bool = False
     stalls_at: int | None = None
@@ -93,6 +95,7 @@ class MemoryContent:
             at += len(piece)
             if wanted or self.is_careless:
                 yield piece if self.is_careless else wanted
+        self.sha256 = self.sha256 or self.found_sha256
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -168,6 +171,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     complete: bool = False
+    trailers: dict[str, str] = field(default_factory=dict)
 
 
 async def call(
@@ -180,6 +184,7 @@ async def call(
     raw_path: bytes | None = None,
     leave_after_bytes: int | None = None,
     http_version: str = "1.1",
+    takes_trailers: bool = False,
 ) -> Answer:
     """One request as uvicorn would hand it over; the client leaves once it has `leave_after_bytes` of the body."""
     answer = Answer()
@@ -197,6 +202,9 @@ async def call(
         if message["type"] == "http.response.start":
             answer.status = message["status"]
             answer.headers = {k.decode().lower(): v.decode("latin-1") for k, v in message["headers"]}
+            return
+        if message["type"] == "http.response.trailers":
+            answer.trailers = {k.decode(): v.decode("latin-1") for k, v in message["headers"]}
             return
         answer.body += message.get("body", b"")
         answer.complete = not message.get("more_body", False)
@@ -220,6 +228,7 @@ async def call(
         "server": ("127.0.0.1", 8025),
         "client": ("127.0.0.1", 50000),
         "state": {},
+        "extensions": {"http.response.trailers": {}} if takes_trailers else {},
     }
     await app(scope, receive, send)
     return answer

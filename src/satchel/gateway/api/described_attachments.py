@@ -39,7 +39,10 @@ _FAILURES = (
     "UpstreamFailure",
 )
 _RATE = ("RateLimit-Policy", "RateLimit")
-_FILE = (*_RATE, "ETag", "Accept-Ranges", "Content-Length", "Content-Disposition", "X-Content-Type-Options")
+_FILE = (
+    *(*_RATE, "ETag", "Repr-Digest"),
+    *("Accept-Ranges", "Content-Length", "Content-Disposition", "X-Content-Type-Options"),
+)
 _ANY_BYTES: Json = {"application/octet-stream": {}, "*/*": {}}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from satchel.contract.errors import BadRequest, Reason
-from satchel.contract.headers import content_disposition
+from satchel.contract.headers import content_disposition, repr_digest
 from satchel.contract.ranges import ByteRange, if_match, if_none_match, if_range, parse_range, quote_etag
 from satchel.gateway.api.boundary import StreamBroken
 from satchel.gateway.service import next_chunk
@@ -20,6 +20,7 @@ from satchel.mail.source import AttachmentContent, SourceError
 
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
 _UNKNOWN_TYPE = "application/octet-stream"
+_TRAILERS = "http.response.trailers"
 _CONDITIONS = ("if-match", "if-none-match")
 
 
@@ -67,6 +68,9 @@ def plan_download(
         headers["Accept-Ranges"] = "bytes"
     headers["Content-Type"] = safe_content_type(content.attachment.content_type)
     headers["Content-Disposition"] = content_disposition(content.attachment.name)
+    if content.sha256 is not None:
+        # Of the whole file, also with a part of it (RFC 9530 section 3.1).
+        headers["Repr-Digest"] = repr_digest(content.sha256)
     if size is None:
         if http_version == "1.0":
             raise BadRequest("The size of this file is not known beforehand: ask for it by HTTP/1.1.", status=505)
@@ -106,14 +110,20 @@ class DownloadResponse(Response):
                 await self._start(send)
                 await send({"type": "http.response.body", "body": b""})
             else:
-                await self._stream(receive, send)
+                is_known = self._plan.span is not None or self._content.sha256 is not None
+                trails = not is_known and _TRAILERS in (scope.get("extensions") or {})
+                await self._stream(receive, send, trails=trails)
         finally:
             await self._content.aclose()
 
-    async def _start(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+    async def _start(self, send: Send, *, trails: bool = False) -> None:
+        start: Message = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if trails:
+            start.update(headers=[*self.raw_headers, (b"trailer", b"Repr-Digest")], trailers=True)
+        await send(start)
 
-    async def _stream(self, receive: Receive, send: Send) -> None:
+    async def _stream(self, receive: Receive, send: Send, *, trails: bool) -> None:
+        """With `trails`, the digest follows the body: before it, the file was not known."""
         span = self._plan.span
         length = span.length if span is not None else None
         async with reading(self._content, span) as chunks:
@@ -124,10 +134,17 @@ class DownloadResponse(Response):
                 await self._start(send)
                 await send({"type": "http.response.body", "body": first})
                 return
-            await self._start(send)
+            await self._start(send, trails=trails)
             last = await unless_disconnected(_send_all(first, chunks, length, send), receive)
-            if last is not None:
-                await send({"type": "http.response.body", "body": last})
+            if last is None:
+                return
+            await send({"type": "http.response.body", "body": last})
+            if trails:
+                await send({"type": _TRAILERS, "headers": self._trailer(), "more_trailers": False})
+
+    def _trailer(self) -> list[tuple[bytes, bytes]]:
+        sha256 = self._content.sha256
+        return [] if sha256 is None else [(b"repr-digest", repr_digest(sha256).encode("ascii"))]
 
 
 @asynccontextmanager

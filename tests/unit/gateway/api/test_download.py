@@ -1,5 +1,7 @@
 """The download: headers, ranges, and bodies that break (contract section 7)."""
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -217,6 +219,46 @@ async def test_a_body_that_breaks_never_looks_complete(
     assert len(answer.body) < 100
     assert content.closed == 1
     assert any(line["event"] in {"answer_broken_off", "call_failed"} for line in logs)
+
+
+SHA256 = hashlib.sha256(DATA).hexdigest()
+DIGEST = f"sha-256=:{b64encode(hashlib.sha256(DATA).digest()).decode()}:"
+
+
+@pytest.mark.parametrize(("asked", "status"), [({}, 200), ({"range": "bytes=1-2"}, 206)])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_known_digest_is_told(
+    content: MemoryContent, download: Download, asked: dict[str, str], status: int, method: str
+) -> None:
+    content.sha256 = SHA256
+    answer = await download(asked, method=method, takes_trailers=True)
+    assert answer.headers["repr-digest"] == DIGEST
+    assert (answer.status == status or method == "HEAD") and answer.trailers == {}
+    assert "trailer" not in answer.headers
+
+
+async def test_a_digest_that_the_reading_brings_follows_the_body(content: MemoryContent, download: Download) -> None:
+    content.size, content.found_sha256 = None, SHA256
+    answer = await download(takes_trailers=True)
+    assert (answer.status, answer.body, answer.complete) == (200, DATA, True)
+    assert (answer.headers["trailer"], answer.trailers) == ("Repr-Digest", {"repr-digest": DIGEST})
+    assert "repr-digest" not in answer.headers
+
+
+async def test_no_trailer_without_a_digest(content: MemoryContent, download: Download) -> None:
+    content.size = None
+    answer = await download(takes_trailers=True)
+    assert (answer.complete, answer.trailers) == (True, {})
+
+
+@pytest.mark.parametrize(("size", "takes_trailers"), [(None, False), (len(DATA), True)])
+async def test_no_trailer_where_it_is_not_wanted_or_the_length_is_known(
+    content: MemoryContent, download: Download, size: int | None, takes_trailers: bool
+) -> None:
+    content.size, content.found_sha256 = size, SHA256
+    answer = await download(takes_trailers=takes_trailers)
+    assert (answer.body, answer.complete, answer.trailers) == (DATA, True, {})
+    assert "trailer" not in answer.headers
 
 
 async def test_a_client_that_leaves_ends_the_reading(content: MemoryContent, download: Download) -> None:
