@@ -49,10 +49,8 @@ class GraphBody:
         return self.length is not None or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, once, in pieces of at most 512 KiB. Raises `SourceUnavailable` when it breaks or ends short.
-
-        One whose `end_is_known` is false may have been cut without showing it: its reader has to make sure.
-        """
+        """The body, once, in pieces of at most 512 KiB. Raises `SourceUnavailable` when it breaks or ends short, and
+        `EndNotShown` after one that may have been cut without showing it; it never ends silently."""
         received_bytes = 0
         try:
             async for piece in self._answer.pieces():

@@ -34,6 +34,8 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^
 # What databases and file systems hold; a number beyond it is no size.
 _MAX_SIZE = 2**63 - 1
 _MOST_RECIPIENTS = 10_000
+# Graph does not number parts, and a name must be the same in a list and alone.
+_ONLY_PART = "1"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -67,11 +69,11 @@ class WireMessage(msgspec.Struct, frozen=True, rename="camel"):
 
 def attachments(listed: Sequence[WireAttachment]) -> list[Attachment]:
     """The attachments in the list's order; `is_inline` is Graph's flag. Raises `SourceUnavailable`."""
-    return [attachment(each, position) for position, each in enumerate(listed, start=1)]
+    return [attachment(each) for each in listed]
 
 
-def attachment(listed: WireAttachment, position: int) -> Attachment:
-    """One attachment, the `position`th of its message, by which it is called if it has no name.
+def attachment(listed: WireAttachment) -> Attachment:
+    """One attachment.
 
     Its size is that in the store, larger than the file; the name is clean of control characters and else as hostile
     as it came. Raises `SourceUnavailable` for an id that could not be asked for.
@@ -82,7 +84,7 @@ def attachment(listed: WireAttachment, position: int) -> Attachment:
     name = clean(_text(listed.name))
     return Attachment(
         id=public_id(listed.id),
-        name=name if name.strip() else made_up_name(str(position), content_type),
+        name=name if name.strip() else made_up_name(_ONLY_PART, content_type),
         content_type=content_type,
         size=_size(listed.size),
         attachment_type=_kind(listed.odata_type).value,
@@ -90,6 +92,11 @@ def attachment(listed: WireAttachment, position: int) -> Attachment:
         content_id=_content_id(listed.content_id),
         last_modified=_moment(listed.last_modified_date_time),
     )
+
+
+def without_flag(each: Attachment) -> Attachment:
+    """The attachment without Graph's own word on whether it is inline, which is sometimes wrong."""
+    return msgspec.structs.replace(each, is_inline=None)
 
 
 def summary(message: WireMessage, mailbox: str, *, has_attachments: bool) -> MessageSummary:

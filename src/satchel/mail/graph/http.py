@@ -5,7 +5,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -45,6 +45,7 @@ class _Call:
     headers: Mapping[str, str]
     body: bytes | None = None
     repeatable: bool
+    patience_seconds: float | None = None
 
 
 class GraphHttp:
@@ -52,9 +53,9 @@ class GraphHttp:
 
     `path` is below the version, or a whole URL that Graph gave as a next or delta link; one of another origin is
     refused, since the token would go there. `mailbox` is whose limit a call counts for. What is transient is tried
-    again within the options' patience: it covers waiting for a place, for Retry-After and between attempts, not the
-    calls themselves. All methods raise `GraphRefusal` for a status that trying again does not change, and
-    `SourceUnavailable` for everything else; that of a 429, a 401 or a 5xx has the status in it.
+    again within the options' patience, or that of the call: it covers waiting for a place, for Retry-After and between
+    attempts, not the calls themselves. All methods raise `GraphRefusal` for a status that trying again does not change,
+    and `SourceUnavailable` for everything else; that of a 429, a 401 or a 5xx has the status in it.
 
     Time is the event loop's; `now` is for a Retry-After that is a date. `jitter` gives random numbers from 0 to 1.
     """
@@ -89,9 +90,11 @@ class GraphHttp:
         params: Mapping[str, str] | None = None,
         prefer: Sequence[str] = (),
         max_bytes: int = _MAX_JSON_BYTES,
+        patience_seconds: float | None = None,
     ) -> T:
         """What is there, decoded from JSON. Raises `TooLarge` beyond `max_bytes`."""
         call = self._call("GET", path, mailbox, params=params, prefer=prefer, repeatable=True)
+        call = replace(call, patience_seconds=patience_seconds)
         return await self._with_retries(call, _decoder(as_, max_bytes))
 
     async def pages(
@@ -132,9 +135,17 @@ class GraphHttp:
         call = self._call("DELETE", path, mailbox, repeatable=True)
         await self._with_retries(call, _decoder(type(None), _MAX_JSON_BYTES))
 
-    async def stream(self, path: str, *, mailbox: str | None, headers: Mapping[str, str] | None = None) -> GraphBody:
+    async def stream(
+        self,
+        path: str,
+        *,
+        mailbox: str | None,
+        headers: Mapping[str, str] | None = None,
+        patience_seconds: float | None = None,
+    ) -> GraphBody:
         """An answer of success with its body still to come; the caller closes it."""
         call = self._call("GET", path, mailbox, headers=headers, repeatable=True)
+        call = replace(call, patience_seconds=patience_seconds)
 
         async def take(answer: Answer, held: ExitStack) -> GraphBody:
             return GraphBody(answer, held.pop_all(), self._bodies)
@@ -202,7 +213,8 @@ class GraphHttp:
     async def _with_retries(self, call: _Call, use: _Use[T]) -> T:
         """What `use` makes of the first answer of success."""
         loop = asyncio.get_running_loop()
-        patience_ends = loop.time() + self._options.patience_seconds
+        patience_seconds = self._options.patience_seconds if call.patience_seconds is None else call.patience_seconds
+        patience_ends = loop.time() + patience_seconds
         token = await self._tokens.token()
         token_is_new = False
         attempt = 0

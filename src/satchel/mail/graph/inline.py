@@ -6,6 +6,7 @@ so with PDFs) and also when the text has a link to it. A picture is inline when 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -28,29 +29,35 @@ class WireBody(msgspec.Struct, frozen=True):
     body: _Body | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The content ids that a text shows; None where it could not be looked at."""
+
+    ids: frozenset[str] | None
+
+
 def needs_body(listed: Sequence[Attachment]) -> bool:
     """Whether the message's text decides about any of its attachments."""
     return any(_may_be_shown(each) for each in listed)
 
 
-def shown_ids(message: WireBody) -> frozenset[str]:
-    """The content ids that the body shows. A plain text shows none, and `cid:` in it does no harm."""
+def shown_by(message: WireBody) -> Shown:
+    """What the body shows. A plain text shows nothing, and `cid:` in it does no harm."""
     content = message.body.content if message.body is not None else None
     if not isinstance(content, str):
-        return frozenset()
-    return frozenset(_same(each) for each in content_references(content.encode(errors="surrogatepass")))
+        return Shown(frozenset())
+    return Shown(frozenset(_same(each) for each in content_references(content.encode(errors="surrogatepass"))))
 
 
-def with_inline(listed: Sequence[Attachment], shown: frozenset[str] | None) -> list[Attachment]:
-    """The attachments with `is_inline` as it is. `shown` None: the body could not be looked at, so flags decide for
-    pictures."""
+def with_inline(listed: Sequence[Attachment], shown: Shown) -> list[Attachment]:
+    """The attachments with `is_inline` as it is. Where the text could not be looked at, flags decide for pictures."""
     return [msgspec.structs.replace(each, is_inline=_is_inline(each, shown)) for each in listed]
 
 
-def _is_inline(each: Attachment, shown: frozenset[str] | None) -> bool:
+def _is_inline(each: Attachment, shown: Shown) -> bool:
     if not _may_be_shown(each) or each.content_id is None:
         return False
-    return bool(each.is_inline) if shown is None else _same(each.content_id) in shown
+    return bool(each.is_inline) if shown.ids is None else _same(each.content_id) in shown.ids
 
 
 def _may_be_shown(each: Attachment) -> bool:

@@ -1,4 +1,4 @@
-"""Recognises stand-ins for files that the mail server still scans (Safe Attachments, Dynamic Delivery) by their names."""
+"""Recognises by their names what stands for files that are still scanned (Safe Attachments, Dynamic Delivery)."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,0 +1,174 @@
+"""`GraphSource`: the mailboxes of Microsoft 365, read through Microsoft Graph."""
+
+import builtins
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+
+from satchel.contract.attachments import Attachment
+from satchel.mail.graph import decode
+from satchel.mail.graph.attachments import Attachments, both
+from satchel.mail.graph.bodies import AttachmentBodies
+from satchel.mail.graph.content import GraphContent, content_key
+from satchel.mail.graph.http import GraphHttp
+from satchel.mail.graph.identity import Identity
+from satchel.mail.graph.ids import Place, attachment_graph_id, attachment_path, message_path, read_locator
+from satchel.mail.graph.options import GraphOptions
+from satchel.mail.graph.placeholders import Placeholders
+from satchel.mail.graph.streams import ContentStreams
+from satchel.mail.graph.tokens import TokenSource
+from satchel.mail.host import ContentFact, SourceHost
+from satchel.mail.source import (
+    MessageRef,
+    MessageSummary,
+    NotDownloadable,
+    NotReady,
+    SourceUnavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class GraphSource:
+    """A `MailSource`. It asks for the mailboxes of its options and for no others, and never writes to any.
+
+    Immutable ids are used throughout, so that ids outlive moves between folders; a message that has lost its id, as in
+    a move to an archive, is found again by its Message-ID.
+    """
+
+    def __init__(
+        self,
+        options: GraphOptions,
+        tokens: TokenSource,
+        host: SourceHost,
+        *,
+        http: GraphHttp | None = None,
+        streams: ContentStreams | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """The source closes `tokens` and `http`."""
+        self._options = options
+        self._tokens = tokens
+        self._host = host
+        self._now = now
+        self._http = http or GraphHttp(options.calls, tokens)
+        self._identity = Identity(self._http, options.mailboxes)
+        self._attachments = Attachments(self._http)
+        self._streams = streams or ContentStreams()
+        self._placeholders = Placeholders(options.arrivals.placeholders, options.arrivals.placeholder_wait_seconds)
+
+    @property
+    def lists_exact_sizes(self) -> bool:
+        return False
+
+    async def describe(self, message: MessageRef) -> MessageSummary:
+        """See `MailSource.describe`. The reference in it has the Message-ID, by which the message is found again.
+
+        It has attachments if any of them is a document: a PDF that is flagged inline counts, a logo does not.
+        """
+        mailbox = message.mailbox
+
+        async def at(graph_id: str) -> tuple[decode.WireMessage, Sequence[Attachment]]:
+            envelope = self._http.get(
+                message_path(mailbox, graph_id),
+                mailbox=mailbox,
+                as_=decode.WireMessage,
+                params={"$select": decode.MESSAGE_FIELDS},
+            )
+            at_once = self._http.free_places(mailbox) >= 2
+            return await both(envelope, self._attachments.list(mailbox, graph_id), at_once=at_once)
+
+        found, listed = await self._identity.at_place(message, at)
+        summary = decode.summary(found, mailbox, has_attachments=any(not each.is_inline for each in listed))
+        self._refuse_unready(message, listed, summary.received)
+        place = Place(read_locator(message).graph_id, summary.internet_message_id)
+        return replace(summary, ref=place.ref(mailbox))
+
+    async def list(self, message: MessageRef) -> Sequence[Attachment]:
+        """See `MailSource.list`. A size is exact once the content has been read to its end; before, it is that in the
+        mail server's store, which is larger."""
+        listed = await self._identity.at_place(message, lambda at: self._attachments.list(message.mailbox, at))
+        self._refuse_unready(message, listed)
+        return await self._with_exact_sizes(listed)
+
+    async def open(self, message: MessageRef, attachment_id: str) -> GraphContent:
+        """See `MailSource.open`. After a list it costs one call to Graph."""
+        wanted = attachment_graph_id(attachment_id)
+        bodies = AttachmentBodies(self._http, self._identity, message, wanted)
+        try:
+            attachment = await self._attachment(message, attachment_id, wanted, bodies)
+            if not attachment.is_file:
+                raise NotDownloadable("Only file attachments can be downloaded.")
+            self._refuse_unready(message, [attachment])
+            key = content_key(attachment)
+            content = GraphContent(
+                bodies,
+                attachment_path(message.mailbox, self._identity.current_id(message), wanted) + "/$value",
+                attachment,
+                message.mailbox,
+                self._host,
+                (await self._facts([key])).get(key),
+                self._options.content,
+                self._streams,
+            )
+            return await content.open()
+        finally:
+            await bodies.aclose()
+
+    async def resolve(self, message_id: str, mailboxes: Collection[str]) -> MessageRef | None:
+        """See `MailSource.resolve`: also mutable ids, and messages from before the watch began."""
+        return await self._identity.resolve(message_id, mailboxes)
+
+    async def mailboxes(self) -> Sequence[str]:
+        """See `MailSource.mailboxes`: those of the options, whether or not they can be read just now."""
+        return sorted(self._options.mailboxes)
+
+    async def aclose(self) -> None:
+        await self._identity.aclose()
+        await self._http.aclose()
+        await self._tokens.aclose()
+
+    async def _attachment(
+        self, message: MessageRef, attachment_id: str, wanted: str, bodies: AttachmentBodies
+    ) -> Attachment:
+        """What is to be opened: from the list of just now, or asked for, if there is room together with its body."""
+        mailbox = message.mailbox
+        listed = self._attachments.listed(mailbox, self._identity.current_id(message), attachment_id)
+        if listed is not None:
+            return listed
+        if self._http.free_places(mailbox) >= 2:
+            bodies.ask_ahead()
+            try:
+                return await self._identity.at_attachment(
+                    message, lambda at: self._attachments.one(mailbox, at, wanted, patience_seconds=0.0)
+                )
+            except SourceUnavailable:
+                # With a body in hand it may not wait for a place of the same mailbox; without one it may.
+                await bodies.aclose()
+        return await self._identity.at_attachment(message, lambda at: self._attachments.one(mailbox, at, wanted))
+
+    def _refuse_unready(
+        self, message: MessageRef, listed: Sequence[Attachment], received: datetime | None = None
+    ) -> None:
+        wait_seconds = self._placeholders.retry_after(listed, self._now(), received)
+        if wait_seconds is not None:
+            self._attachments.forget(message.mailbox, self._identity.current_id(message))
+            raise NotReady("The mail server still scans the message's files.", retry_after_seconds=wait_seconds)
+
+    async def _with_exact_sizes(self, listed: Sequence[Attachment]) -> builtins.list[Attachment]:
+        keys = [content_key(each) for each in listed]
+        facts = await self._facts(keys)
+        return [
+            msgspec.structs.replace(each, size=facts[key].size) if key in facts else each
+            for key, each in zip(keys, listed, strict=True)
+        ]
+
+    async def _facts(self, keys: Collection[str]) -> dict[str, ContentFact]:
+        try:
+            return await self._host.content_facts(keys) if keys else {}
+        except Exception as error:  # noqa: BLE001 - what is remembered is a help, never a need
+            log.warning("content_facts_not_read", error=type(error).__name__)
+            return {}
