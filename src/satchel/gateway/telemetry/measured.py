@@ -1,13 +1,13 @@
 """Measures what is waited for: a mail source and the admission of calls, each in the place of what it measures."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Mapping, Sequence
 from types import TracebackType
 
 from satchel.contract.attachments import Attachment
 from satchel.contract.errors import ApiError
 from satchel.contract.routes import Route
-from satchel.gateway.admission import AccountMessage, Admission, Caller
+from satchel.gateway.admission import AccountMessage, Admission, Caller, Resolve
 from satchel.gateway.limits.rates import Limits
 from satchel.gateway.store.database import Store
 from satchel.gateway.telemetry.metrics import Metrics
@@ -107,6 +107,10 @@ class _MeasuredContent:
     def etag(self) -> str | None:
         return self._content.etag
 
+    @property
+    def sha256(self) -> str | None:
+        return self._content.sha256
+
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
         chunks = self._content.chunks(start, stop)
         end_span = self._tracing.begin("source.stream") if self._tracing is not None else None
@@ -167,8 +171,16 @@ class _Waited:
 class TracedAdmission(Admission):
     """Admission with a span for each call; a refusal is no failure of it."""
 
-    def __init__(self, store: Store, limits: Limits, tracing: Tracing, *, accounts: Container[str]) -> None:
-        super().__init__(store, limits, accounts=accounts)
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        tracing: Tracing,
+        *,
+        accounts: Container[str],
+        resolving: Mapping[str, Resolve] | None = None,
+    ) -> None:
+        super().__init__(store, limits, accounts=accounts, resolving=resolving)
         self._tracing = tracing
 
     async def admit(self, authorization: str | None, route: Route, message_id: str, caller: Caller) -> AccountMessage:
