@@ -112,6 +112,7 @@ class MemorySource:
     batches: list[Batch] = field(default_factory=list)
     addresses: list[str] = field(default_factory=lambda: [MAILBOX])
     elsewhere: dict[str, MessageRef] = field(default_factory=dict)
+    on_describe: Callable[[], None] = lambda: None
     described: list[str] = field(default_factory=list)
     lists_exact_sizes: bool = True
 
@@ -122,6 +123,7 @@ class MemorySource:
 
     async def describe(self, message: MessageRef) -> MessageSummary:
         self.described.append(message.message_id)
+        self.on_describe()
         self._fail(message)
         return self.summaries.get(message.message_id) or summary(message)
 

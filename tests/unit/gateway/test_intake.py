@@ -1,8 +1,9 @@
 """Arrivals: the baseline, what is announced, and what happens when something goes wrong in between."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -14,9 +15,10 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
 from satchel.gateway.store.messages import delivery_id, known_message_ids
+from satchel.gateway.store.pending import add_pending
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
 from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
-from satchel.mail.source import Batch, BrokenMessage, SourceUnavailable
+from satchel.mail.source import Batch, BrokenMessage, MessageNotFound, MessageRef, NotReady, SourceUnavailable
 from tests.unit.gateway.fakes import (
     MAILBOX,
     OTHER_MAILBOX,
@@ -34,9 +36,55 @@ def queue() -> RememberingQueue:
     return RememberingQueue()
 
 
+Start = Callable[..., Intake]
+
+
+@dataclass
+class Clock:
+    """Stands still unless the test lets time pass."""
+
+    now: datetime = datetime(2026, 1, 2, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
 @pytest.fixture
-def intake(source: MemorySource, store: Store, queue: RememberingQueue) -> Intake:
-    return Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def start(source: MemorySource, store: Store, clock: Clock) -> Start:
+    """An intake as after a start of the gateway."""
+
+    def made(queue: RememberingQueue, patience_seconds: float = 0.0) -> Intake:
+        return Intake(
+            DEFAULT_ACCOUNT_ID,
+            source,
+            store,
+            queue,
+            sweep_seconds=30,
+            arrival_patience_seconds=patience_seconds,
+            now=clock,
+        )
+
+    return made
+
+
+@pytest.fixture
+def intake(start: Start, queue: RememberingQueue) -> Intake:
+    return start(queue)
+
+
+async def retry(intake: Intake, clock: Clock, times: int = 1) -> None:
+    """Let the longest pause pass, and take up what is pending."""
+    for _ in range(times):
+        clock.pass_seconds(300)
+        await intake.take_up_pending()
 
 
 @pytest.fixture
@@ -68,23 +116,19 @@ async def test_the_first_pass_is_indexed_and_not_announced(
     assert asked(queue) == ids(webhook, "new")
 
 
-async def test_what_arrives_while_the_gateway_is_down_is_announced(
-    source: MemorySource, store: Store, intake: Intake, webhook: str
-) -> None:
+async def test_what_arrives_while_the_gateway_is_down_is_announced(start: Start, intake: Intake, webhook: str) -> None:
     await intake.take(batch("old"))
     await intake.take(first_pass_ends())
     queue = RememberingQueue()
-    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+    restarted = start(queue)
     await restarted.take(batch("old", "while-down"))
     assert asked(queue) == ids(webhook, "while-down")
 
 
-async def test_a_baseline_that_a_crash_cut_short_goes_on(
-    source: MemorySource, store: Store, intake: Intake, webhook: str
-) -> None:
+async def test_a_baseline_that_a_crash_cut_short_goes_on(start: Start, intake: Intake, webhook: str) -> None:
     await intake.take(batch("old-1"))
     queue = RememberingQueue()
-    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+    restarted = start(queue)
     await restarted.take(batch("old-1", "old-2"))
     await restarted.take(first_pass_ends())
     assert queue.asked == []
@@ -94,39 +138,40 @@ async def test_a_baseline_that_a_crash_cut_short_goes_on(
 async def test_old_mail_that_could_not_be_read_at_first_is_never_announced(
     engine: sa.Engine,
     source: MemorySource,
-    store: Store,
+    start: Start,
     queue: RememberingQueue,
     intake: Intake,
     webhook: str,
     restarts: bool,
+    clock: Clock,
 ) -> None:
     source.failures["old"] = SourceUnavailable("not now")
     await intake.take(batch("old"))
     await intake.take(first_pass_ends())
-    await intake.sweep()
+    await retry(intake, clock)
     del source.failures["old"]
     if restarts:
-        intake = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+        intake = start(queue)
         await intake.take(batch("old"))
-    await intake.sweep()
+    await retry(intake, clock)
     assert queue.asked == []
     with engine.connect() as connection:
         found = connection.execute(sa.select(messages.c.subject, messages.c.readable)).all()
     assert found == [("Invoice", True)]
-    await intake.sweep()
+    await retry(intake, clock)
     assert source.described.count("old") == 3
 
 
 async def test_new_mail_that_cannot_be_read_at_a_restart_is_announced_later(
-    source: MemorySource, store: Store, queue: RememberingQueue, intake: Intake, webhook: str
+    source: MemorySource, start: Start, queue: RememberingQueue, intake: Intake, webhook: str, clock: Clock
 ) -> None:
     await intake.take(first_pass_ends())
-    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+    restarted = start(queue)
     source.failures["while-down"] = SourceUnavailable("not now")
     await restarted.take(batch("while-down"))
     await restarted.take(first_pass_ends())
     del source.failures["while-down"]
-    await restarted.sweep()
+    await retry(restarted, clock)
     assert asked(queue) == ids(webhook, "while-down")
 
 
@@ -190,13 +235,13 @@ async def test_a_mailbox_that_was_not_read_yet_keeps_its_baseline(
 
 
 async def test_the_baseline_of_a_mailbox_without_a_folder_ends_with_the_first_pass(
-    engine: sa.Engine, source: MemorySource, store: Store, intake: Intake
+    engine: sa.Engine, start: Start, intake: Intake
 ) -> None:
     add_mailbox(engine, OTHER_MAILBOX)
     added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
     await intake.take(first_pass_ends(MAILBOX))
     queue = RememberingQueue()
-    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=30)
+    restarted = start(queue)
     await restarted.take(Batch([ref("while-down", OTHER_MAILBOX)]))
     assert asked(queue) == ids(added.webhook_id, "while-down")
 
@@ -240,51 +285,50 @@ async def test_a_message_that_can_never_be_read_is_known_but_not_announced(
 
 
 async def test_passing_trouble_is_tried_again_by_the_sweep(
-    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, clock: Clock
 ) -> None:
     await intake.take(first_pass_ends())
     source.failures["m"] = SourceUnavailable("not now")
     await intake.take(batch("m"))
-    await intake.sweep()
+    await retry(intake, clock)
     assert queue.asked == []
     del source.failures["m"]
-    await intake.sweep()
-    await intake.sweep()
+    await retry(intake, clock)
+    await retry(intake, clock)
     assert asked(queue) == ids(webhook, "m")
 
 
 async def test_however_long_trouble_lasts_the_message_is_announced_after_it(
-    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, clock: Clock
 ) -> None:
     await intake.take(first_pass_ends())
     source.failures["m"] = SourceUnavailable("for a day")
     await intake.take(batch("m"))
-    for _ in range(100):
-        await intake.sweep()
+    await retry(intake, clock, times=100)
     del source.failures["m"]
-    await intake.sweep()
+    await retry(intake, clock)
     assert asked(queue) == ids(webhook, "m")
 
 
 async def test_no_message_waits_behind_many_that_cannot_be_read(
-    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str, clock: Clock
 ) -> None:
     await intake.take(first_pass_ends())
     refs = [ref(f"m{number}") for number in range(250)]
     source.failures = {one.message_id: SourceUnavailable("for a day") for one in refs}
     await intake.take(Batch(refs))
     del source.failures["m249"]
-    for _ in range(2):
-        await intake.sweep()
+    await retry(intake, clock, times=2)
     assert asked(queue) == ids(webhook, "m249")
 
 
-async def test_a_defect_is_given_up_in_the_end(engine: sa.Engine, source: MemorySource, intake: Intake) -> None:
+async def test_a_defect_is_given_up_in_the_end(
+    engine: sa.Engine, source: MemorySource, intake: Intake, clock: Clock
+) -> None:
     await intake.take(first_pass_ends())
     source.failures["m"] = ZeroDivisionError("a defect")
     await intake.take(batch("m"))
-    for _ in range(30):
-        await intake.sweep()
+    await retry(intake, clock, times=30)
     assert len(source.described) == 20
     assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["m"]) == {"m"}
 
@@ -361,3 +405,98 @@ async def running(intake: Intake) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+async def test_what_is_pending_survives_a_restart(
+    engine: sa.Engine, source: MemorySource, start: Start, queue: RememberingQueue, clock: Clock, webhook: str
+) -> None:
+    first = start(RememberingQueue())
+    await first.take(first_pass_ends())
+    source.failures["m"] = SourceUnavailable("not now")
+    await first.take(batch("m"))
+    assert first.undescribed_count == 1
+    del source.failures["m"]
+    restarted = start(queue)
+    await retry(restarted, clock)
+    await retry(restarted, clock)
+    assert asked(queue) == ids(webhook, "m")
+    assert (restarted.undescribed_count, source.described.count("m")) == (0, 2)
+
+
+@pytest.mark.parametrize(("seconds", "is_found"), [(119, True), (120, True), (121, False)])
+async def test_a_message_that_is_not_found_is_looked_for_as_long_as_patience_lasts(
+    source: MemorySource,
+    start: Start,
+    queue: RememberingQueue,
+    clock: Clock,
+    webhook: str,
+    seconds: int,
+    is_found: bool,
+) -> None:
+    intake = start(queue, 120.0)
+    await intake.take(first_pass_ends())
+    source.failures["m"] = MessageNotFound()
+    await intake.take(batch("m"))
+    for _ in range(seconds - 1):
+        clock.pass_seconds(1)
+        await intake.take_up_pending()
+    if is_found:
+        del source.failures["m"]
+    clock.pass_seconds(1)
+    await intake.take_up_pending()
+    source.failures.clear()
+    await retry(intake, clock)
+    assert asked(queue) == (ids(webhook, "m") if is_found else [])
+
+
+async def test_a_mailbox_in_trouble_is_asked_for_few_messages_and_stops_no_other(
+    engine: sa.Engine, source: MemorySource, intake: Intake, queue: RememberingQueue, clock: Clock, webhook: str
+) -> None:
+    await intake.take(first_pass_ends(MAILBOX, OTHER_MAILBOX))
+    down = [ref(f"down{number}", OTHER_MAILBOX) for number in range(100)]
+    source.failures = {one.message_id: SourceUnavailable("throttled") for one in down}
+    source.on_describe = lambda: clock.pass_seconds(2)
+    await intake.take(Batch([*down, ref("a"), ref("b")]))
+    assert len(source.described) == 3 + 2
+    assert asked(queue) == ids(webhook, "a", "b")
+    source.failures = {}
+    await retry(intake, clock)
+    assert len(known_message_ids(engine, DEFAULT_ACCOUNT_ID, [one.message_id for one in down])) == 100
+
+
+async def test_a_message_that_is_still_scanned_holds_up_no_other(
+    source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    await intake.take(first_pass_ends())
+    names = [f"m{number}" for number in range(20)]
+    source.failures = {name: NotReady("a scan", retry_after_seconds=30.0) for name in names[:15]}
+    await intake.take(batch(*names))
+    assert asked(queue) == ids(webhook, *names[15:])
+
+
+async def test_the_index_keeps_the_better_way_to_a_message(
+    engine: sa.Engine, source: MemorySource, intake: Intake, clock: Clock
+) -> None:
+    better = MessageRef(MAILBOX, "old", "a better way")
+    source.summaries["old"] = summary(better)
+    source.failures["old"] = SourceUnavailable("not now")
+    await intake.take(batch("old"))
+    del source.failures["old"]
+    await retry(intake, clock)
+    with engine.connect() as connection:
+        assert connection.scalars(sa.select(messages.c.locator)).all() == ["a better way"]
+
+
+async def test_what_another_process_wrote_down_is_taken_up_at_once_when_woken(
+    engine: sa.Engine, source: MemorySource, intake: Intake, queue: RememberingQueue, webhook: str
+) -> None:
+    source.batches = [first_pass_ends()]
+    async with running(intake):
+        while not intake.is_caught_up:
+            await asyncio.sleep(0)
+        with engine.begin() as connection:
+            assert add_pending(connection, [(DEFAULT_ACCOUNT_ID, ref("m"))] * 2, datetime(2026, 1, 1, tzinfo=UTC)) == 1
+        intake.wake()
+        while not queue.asked:
+            await asyncio.sleep(0)
+    assert asked(queue) == ids(webhook, "m")

@@ -85,7 +85,7 @@ def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
             messages.c.mailbox_id == sa.bindparam("known_mailbox_id"),
             messages.c.readable.is_(False),
         )
-        fixed = {"message_id", "mailbox_id", "locator", "indexed_at"}
+        fixed = {"message_id", "mailbox_id", "indexed_at"}
         values = [
             {name: row[name] for name in row.keys() - fixed}
             | {"known_id": row["message_id"], "known_mailbox_id": row["mailbox_id"]}

@@ -30,11 +30,17 @@ class Postponed:
     next_attempt_at: datetime
 
 
-def due_messages(engine: sa.Engine, account_id: str, now: datetime, limit: int) -> Sequence[PendingMessage]:
-    """An account's messages whose time has come, the longest due first."""
+def due_messages(
+    engine: sa.Engine, account_id: str, now: datetime, *, limit: int, but_not_of: Collection[str] = ()
+) -> Sequence[PendingMessage]:
+    """An account's messages whose time has come, the longest due first, without those of some mailboxes."""
     query = (
         sa.select(pending_messages)
-        .where(pending_messages.c.account_id == account_id, pending_messages.c.next_attempt_at <= now)
+        .where(
+            pending_messages.c.account_id == account_id,
+            pending_messages.c.next_attempt_at <= now,
+            pending_messages.c.mailbox.not_in(but_not_of),
+        )
         .order_by(pending_messages.c.next_attempt_at)
         .limit(limit)
     )
