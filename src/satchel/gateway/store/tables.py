@@ -212,6 +212,18 @@ catch_up_requests = sa.Table(
     sa.Column("requested_at", UtcDateTime, nullable=False),
 )
 
+# By what a source calls the content of an attachment: what an earlier complete read of it found.
+content_facts = sa.Table(
+    "content_facts",
+    metadata,
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    # To the day; what was not used for long is removed.
+    sa.Column("used_at", UtcDateTime, nullable=False, index=True),
+)
+
 # Ids and counts only: no names, no addresses, nothing of content.
 audit_events = sa.Table(
     "audit_events",

@@ -83,6 +83,7 @@ def test_nothing_is_lost_and_the_schema_is_as_if_it_were_new(old: Path) -> None:
         "source_cursors": 0,
         "graph_subscriptions": 0,
         "catch_up_requests": 0,
+        "content_facts": 0,
     }
     [(record, message)] = find_calls(engine, [(hash_key(KEY), "m")])
     assert record is not None

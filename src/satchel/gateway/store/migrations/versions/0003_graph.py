@@ -18,6 +18,7 @@ def upgrade() -> None:
     _create_pending_messages()
     _create_cursors()
     _create_subscriptions()
+    _create_content_facts()
 
 
 def _account(table: str) -> list[sa.schema.SchemaItem]:
@@ -78,6 +79,19 @@ def _create_subscriptions() -> None:
     )
 
 
+def _create_content_facts() -> None:
+    op.create_table(
+        "content_facts",
+        *_account("content_facts"),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("used_at", _INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "key", name="pk_content_facts"),
+    )
+    op.create_index("ix_content_facts_used_at", "content_facts", ["used_at"])
+
+
 def downgrade() -> None:
-    for table in ("catch_up_requests", "graph_subscriptions", "source_cursors", "pending_messages"):
+    for table in ("content_facts", "catch_up_requests", "graph_subscriptions", "source_cursors", "pending_messages"):
         op.drop_table(table)
