@@ -33,8 +33,8 @@ def headers() -> dict[str, Json]:
         "WWW-Authenticate": ("There where a better key would help.", {"const": "Bearer"}, "Bearer"),
         "ETag": ("A strong validator of the file, the same after a restart.", etag, '"k3v9"'),
         "Repr-Digest": (
-            "SHA-256 of the whole file (RFC 9530), where it is known beforehand. Of a file of unknown length it comes as "
-            "a trailer, to clients that send `TE: trailers`.",
+            "SHA-256 of the whole file (RFC 9530), where it is known beforehand. Of a file of unknown length it comes "
+            "as a trailer, to clients that send `TE: trailers`.",
             {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
             "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:",
         ),

@@ -9,8 +9,12 @@ from satchel.contract.ranges import parse_content_range
 from satchel.mail.graph.errors import GraphRefusal
 from satchel.mail.source import AttachmentNotFound, NotDownloadable, SourceError, SourceUnavailable
 
-_RANGE_NOT_SATISFIABLE = 416
+RANGE_NOT_SATISFIABLE = 416
 _PARTIAL = 206
+
+
+class RangeRefused(SourceError):
+    """The server has no such range, or knows none: 416."""
 
 
 class Body(Protocol):
@@ -34,7 +38,7 @@ class Bodies(Protocol):
     """Where bodies come from."""
 
     async def stream(self, path: str, *, mailbox: str | None, headers: Mapping[str, str] | None = None) -> Body:
-        """Raises GraphRefusal, SourceUnavailable."""
+        """Raises GraphRefusal, or SourceError where that is known better; RangeRefused for 416."""
         ...
 
 
@@ -45,6 +49,16 @@ class OpenedBody:
     body: Body
     position: int
     size: int | None
+
+
+def range_from(start: int) -> dict[str, str]:
+    """The header that asks for all from a byte on."""
+    return {"Range": f"bytes={start}-"}
+
+
+def whole_as_range() -> dict[str, str]:
+    """That of the first body: all of the file, as a range."""
+    return range_from(0)
 
 
 class BodyOpener:
@@ -79,10 +93,12 @@ class BodyOpener:
     async def _open_range(self, start: int) -> OpenedBody | None:
         """None where the server answers a range in a way that cannot be used."""
         try:
-            body = await self._http.stream(self._path, mailbox=self._mailbox, headers={"Range": f"bytes={start}-"})
-        except GraphRefusal as refusal:
+            body = await self._http.stream(self._path, mailbox=self._mailbox, headers=range_from(start))
+        except RangeRefused:
             # Also of an empty file, which has no byte to begin with.
-            if refusal.status == _RANGE_NOT_SATISFIABLE:
+            return None
+        except GraphRefusal as refusal:
+            if refusal.status == RANGE_NOT_SATISFIABLE:
                 return None
             raise _source_error(refusal) from None
         if body.status != _PARTIAL:
