@@ -74,6 +74,13 @@ _SAME_AS = {700211: 70021, 700212: 70021, 700213: 70021, 900432: 900382}
 def judge_token_refusal(text: str) -> Finding:
     """Why there is no token, from the text of the failure."""
     match = _CODE.search(text)
+    if match is None and "credential" in text:
+        return failure(
+            _TOKEN,
+            text,
+            "Check graph.certificate_file: PEM with the certificate and its private key, or PKCS #12, and the password "
+            "that it needs.",
+        )
     if match is None:
         return failure(
             _TOKEN,

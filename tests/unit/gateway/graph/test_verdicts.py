@@ -68,6 +68,10 @@ def test_a_code_that_nobody_knows_is_told_as_it_came() -> None:
     assert "code=50196" in judge_token_refusal("AADSTS50196").advice
 
 
+def test_a_credential_that_cannot_be_read() -> None:
+    assert "certificate_file" in judge_token_refusal("The credential cannot be read (ValueError).").advice
+
+
 def test_an_authority_that_cannot_be_reached() -> None:
     finding = judge_token_refusal("Connection refused")
     assert (finding.verdict, "Connection refused" in finding.text) == (FAILURE, True)
