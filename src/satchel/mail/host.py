@@ -3,6 +3,7 @@
 Cursors, subscriptions and what is known of a file's content are metadata; no content and no secret is among them.
 """
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,6 +47,11 @@ class Subscription:
     renew_at: datetime | None = None
 
 
+def hash_client_state(client_state: str) -> str:
+    """The SHA-256 under which a subscription's secret is kept, in hexadecimal."""
+    return hashlib.sha256(client_state.encode()).hexdigest()
+
+
 class SourceHost(Protocol):
     """Remembers for one account's source. What a method has saved is durable when it returns."""
 
@@ -68,8 +74,8 @@ class SourceHost(Protocol):
     async def subscriptions(self) -> Sequence[Subscription]: ...
 
     async def save_subscription(self, subscription: Subscription) -> None:
-        """Written anew or over the one with this key. One that the mail server has said to be removed meanwhile stays so
-        until it has another id."""
+        """Written anew or over the one with this key. One that the mail server has removed meanwhile stays so until it
+        has another secret."""
         ...
 
     async def remove_subscription(self, key: str) -> None: ...

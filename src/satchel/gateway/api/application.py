@@ -1,5 +1,7 @@
 """The HTTP API as one ASGI application: its operations, and the layers that every call passes."""
 
+from collections.abc import Sequence
+
 from starlette.types import ASGIApp
 
 from satchel.gateway.admission import Admission
@@ -23,10 +25,12 @@ def build_application(
     archive_threads: int = 16,
     not_found_hold_seconds: float = 0.0,
     docs_page: bool = True,
+    others: Sequence[Operation] = (),
 ) -> ASGIApp:
-    """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works."""
+    """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works; `others` are
+    operations beside the API's own."""
     archives = Archives(service, threads=archive_threads)
-    router = build_router(build_operations(admission, service, archives, ready, docs_page=docs_page))
+    router = build_router((*build_operations(admission, service, archives, ready, docs_page=docs_page), *others))
     failures = Failures(router, public_url=public_url, holding=Holding(not_found_hold_seconds))
     return Boundary(failures, public_url=public_url, observers=observers)
 

@@ -42,8 +42,9 @@ def origin_url(scope: Scope, public_url: str | None) -> str:
 
 
 async def origin_of(scope: Scope, receive: Receive, public_url: str | None) -> Link:
-    """The failed request as `_links.origin` names it; of a POST with its JSON body, if that is small."""
-    body = await _json_body(scope, receive) if scope["method"] == "POST" else None
+    """The failed request as `_links.origin` names it; of a POST with its JSON body, if that is small and no secret."""
+    echoes = scope["method"] == "POST" and not scope["state"].get("body_is_private", False)
+    body = await _json_body(scope, receive) if echoes else None
     return Link(origin_url(scope, public_url), scope["method"], body)
 
 
