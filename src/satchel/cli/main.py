@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from satchel import __version__
-from satchel.cli import archive, collector, demo, fetch, init, ls
+from satchel.cli import archive, collector, demo, fetch, init, ls, simulate
 from satchel.cli.gateway import commands as gateway
 from satchel.cli.output import CommandError
 
@@ -24,6 +24,7 @@ app.command("fetch")(fetch.fetch)
 app.command("archive")(archive.archive)
 app.command("init")(init.init)
 app.command("demo")(demo.demo)
+app.add_typer(simulate.app, name="simulate")
 
 
 def _show_version(wanted: bool) -> None:

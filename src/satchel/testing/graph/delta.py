@@ -81,10 +81,10 @@ async def _first_pass(
 ) -> tuple[list[dict[str, Any]], Position, bool]:
     name = mailbox.folder(position.folder).name
     left = [each for each in mailbox.in_folder(name) if each.sequence < position.at]
-    await exchange.read_in(*left)
-    passing = set(map(id, choose(left, mailbox, position.filter, None)))
-    left = [each for each in left if id(each) in passing]
+    passing = {each.immutable_id for each in await choose(exchange, left, position.filter, None)}
+    left = [each for each in left if each.immutable_id in passing]
     shown = left[:size]
+    await exchange.read_in(*shown)
     value = [describe(exchange, each, mailbox, position.select) for each in shown]
     if len(left) > size:
         return value, msgspec.structs.replace(position, at=shown[-1].sequence), True

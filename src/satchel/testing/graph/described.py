@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -141,9 +142,9 @@ def user_json(mailbox: Mailbox) -> Json:
 
 def _body(message: StoredMessage, as_text: bool) -> Json:
     contents = message.contents
-    if as_text or not contents.html:
+    if as_text:
         return {"contentType": "text", "content": contents.text or _without_tags(contents.html)}
-    return {"contentType": "html", "content": contents.html}
+    return {"contentType": "html", "content": contents.html or _as_html(contents.text)}
 
 
 def _preview(message: StoredMessage, _: Mailbox) -> str:
@@ -152,8 +153,14 @@ def _preview(message: StoredMessage, _: Mailbox) -> str:
     return _SPACE.sub(" ", text).strip()[:_PREVIEW_CHARACTERS]
 
 
-def _without_tags(html: str) -> str:
-    return _TAG.sub("", html)
+def _as_html(text: str) -> str:
+    """As Exchange shows plain text to those who did not ask for it."""
+    head = '<meta http-equiv="Content-Type" content="text/html; charset=utf-8">'
+    return f'<html><head>{head}</head><body><div class="PlainText">{html.escape(text)}</div></body></html>'
+
+
+def _without_tags(text: str) -> str:
+    return html.unescape(_TAG.sub("", text))
 
 
 def _digest(message: StoredMessage, *words: str) -> str:

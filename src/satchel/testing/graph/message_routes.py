@@ -24,11 +24,11 @@ async def list_messages(exchange: Exchange) -> web.StreamResponse:
     mailbox = exchange.mailbox
     folder = exchange.params.get("folder")
     found = list(mailbox.in_folder(mailbox.folder(folder).name if folder else None))
-    await exchange.read_in(*found)
-    chosen = choose(found, mailbox, exchange.option("filter"), exchange.option("orderby"))
+    chosen = await choose(exchange, found, exchange.option("filter"), exchange.option("orderby"))
     size = query.read_number(exchange.option("top"), "top", exchange.page_size(DEFAULT_PAGE), 1, query.MAX_TOP)
     skip = query.read_number(exchange.option("skip"), "skip", 0, 0, 10**9)
     shown, page = cut(chosen, skip, size)
+    await exchange.read_in(*shown)
     body: dict[str, Any] = {"@odata.context": exchange.context(f"users('{exchange.params['mailbox']}')/messages")}
     if exchange.option("count") == "true":
         body["@odata.count"] = len(chosen)
@@ -38,12 +38,15 @@ async def list_messages(exchange: Exchange) -> web.StreamResponse:
     return exchange.json(body)
 
 
-def choose(
-    found: Sequence[StoredMessage], mailbox: Mailbox, filter_text: str | None, order_text: str | None
+async def choose(
+    exchange: Exchange, found: Sequence[StoredMessage], filter_text: str | None, order_text: str | None
 ) -> list[StoredMessage]:
     """Those that pass the filter, in the order that is asked for, else the latest first. Raises GraphError."""
     filters, order = query.read_filter(filter_text), query.read_order(order_text)
     query.check_order(filters, order)
+    if ({each.name for each in filters} | {name for name, _ in order}) - {"receivedDateTime"}:
+        await exchange.read_in(*found)
+    mailbox = exchange.mailbox
     passing = [each for each in found if all(one.holds(message_value(each, mailbox, one.name)) for one in filters)]
     for name, falls in reversed(order or (("receivedDateTime", True),)):
         passing.sort(key=lambda each: _sortable(message_value(each, mailbox, name)), reverse=falls)

@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,36 @@ from satchel.testing.graph.subscriptions import Subscription, Subscriptions
 
 HANDSHAKE_SECONDS = 10.0
 KIND = "notification"
+MOST_IN_ONE = 20
+_PACE_SECONDS = 600.0
+_SLOW_SHARE = 0.15
+_LEAST_ANSWERS = 20
+_MOST_ANSWERS = 10_000
+
+
+class Pace:
+    """How quickly endpoints answer. Graph drops what is for one that is slow in more than 15 % of cases in 10 minutes.
+
+    `steady` gives seconds of a clock that does not jump.
+    """
+
+    def __init__(self, steady: Callable[[], float]) -> None:
+        self._steady = steady
+        self._answers: dict[str, deque[tuple[float, bool]]] = {}
+
+    def note(self, url: str, *, slow: bool) -> None:
+        self._recent(url).append((self._steady(), slow))
+
+    def drops(self, url: str) -> bool:
+        """Whether notifications for this endpoint are thrown away now."""
+        recent = self._recent(url)
+        return len(recent) >= _LEAST_ANSWERS and sum(slow for _, slow in recent) > _SLOW_SHARE * len(recent)
+
+    def _recent(self, url: str) -> deque[tuple[float, bool]]:
+        answers = self._answers.setdefault(url, deque(maxlen=_MOST_ANSWERS))
+        while answers and answers[0][0] < self._steady() - _PACE_SECONDS:
+            answers.popleft()
+        return answers
 
 
 class Notifier:
@@ -24,10 +55,18 @@ class Notifier:
 
     `patience_seconds` is how long a receiver may take, `attempts` how often one is tried in all, with
     `retry_seconds`, doubled each time, in between. `sent` counts what was answered with 2xx, `lost` what was not sent
-    because of the fault, `given_up` what no receiver took. Certificates of receivers are not checked.
+    because of the fault, `given_up` what no receiver took, or what was thrown away because the receiver is slow.
+    Certificates of receivers are not checked.
     """
 
-    def __init__(self, subscriptions: Subscriptions, dice: Dice, faults: Callable[[], Faults], tenant_id: str) -> None:
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        dice: Dice,
+        faults: Callable[[], Faults],
+        tenant_id: str,
+        steady: Callable[[], float],
+    ) -> None:
         self.subscriptions = subscriptions
         self.patience_seconds = 3.0
         self.attempts = 8
@@ -36,11 +75,14 @@ class Notifier:
         self.lost = 0
         self.given_up = 0
         self._dice = dice
+        self._steady = steady
+        self._pace = Pace(steady)
         self._faults = faults
         self._tenant_id = tenant_id
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._gathered: dict[str, list[dict[str, Any]]] = {}
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -84,7 +126,7 @@ class Notifier:
         if self._loop is not None and subscription.lifecycle_url is not None:
             told = {"lifecycleEvent": event, "resource": subscription.resource, "resourceData": None}
             url, body = subscription.lifecycle_url, self._common(subscription) | told
-            self._loop.call_soon_threadsafe(self._spawn, url, body, 0.0)
+            self._loop.call_soon_threadsafe(self._queue, url, body, 0.0)
 
     @property
     def waiting(self) -> int:
@@ -105,7 +147,7 @@ class Notifier:
                 delay = 0.0
                 if self._falls("delay_notification", mailbox):
                     delay = self._dice.share() * self._faults().notification_delay_seconds
-                self._spawn(subscription.notification_url, body, delay)
+                self._queue(subscription.notification_url, body, delay)
 
     def _falls(self, name: str, mailbox: Mailbox) -> bool:
         when = getattr(self._faults(), name)
@@ -119,23 +161,40 @@ class Notifier:
             "tenantId": self._tenant_id,
         }
 
-    def _spawn(self, url: str, body: dict[str, Any], delay_seconds: float) -> None:
-        task = asyncio.get_running_loop().create_task(
-            self._deliver(url, msgspec.json.encode({"value": [body]}), delay_seconds)
-        )
+    def _queue(self, url: str, body: dict[str, Any], delay_seconds: float) -> None:
+        """What comes at once for one endpoint goes in one POST, as from Graph; what is late goes alone."""
+        if delay_seconds:
+            self._spawn(self._deliver(url, [body], delay_seconds))
+            return
+        gathered = self._gathered.setdefault(url, [])
+        gathered.append(body)
+        if len(gathered) == 1:
+            asyncio.get_running_loop().call_soon(self._flush, url)
+
+    def _flush(self, url: str) -> None:
+        gathered = self._gathered.pop(url)
+        for start in range(0, len(gathered), MOST_IN_ONE):
+            self._spawn(self._deliver(url, gathered[start : start + MOST_IN_ONE], 0.0))
+
+    def _spawn(self, delivery: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(delivery)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, url: str, body: bytes, delay_seconds: float) -> None:
+    async def _deliver(self, url: str, bodies: list[dict[str, Any]], delay_seconds: float) -> None:
         await asyncio.sleep(delay_seconds)
+        encoded = msgspec.json.encode({"value": bodies})
         for attempt in range(self.attempts):
-            if await self._post(url, body):
-                self.sent += 1
+            if self._pace.drops(url):
+                break
+            if await self._post(url, encoded):
+                self.sent += len(bodies)
                 return
             await asyncio.sleep(self.retry_seconds * 2**attempt)
-        self.given_up += 1
+        self.given_up += len(bodies)
 
     async def _post(self, url: str, body: bytes) -> bool:
+        began = self._steady()
         try:
             async with self._client.post(
                 url,
@@ -147,6 +206,8 @@ class Notifier:
                 return 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return False
+        finally:
+            self._pace.note(url, slow=self._steady() - began >= self.patience_seconds)
 
     @property
     def _client(self) -> aiohttp.ClientSession:

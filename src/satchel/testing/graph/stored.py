@@ -82,10 +82,10 @@ class StoredMessage:
         """Whether the file has been read, so that asking for `contents` does not block."""
         return "contents" in self.__dict__
 
-    def read_in(self) -> Contents:
-        """`contents`, read by one thread though several ask at once."""
+    def read_in(self) -> None:
+        """Read `contents`, by one thread though several ask at once. Raises as `contents`."""
         with self._lock:
-            return self.contents
+            _ = self.contents
 
     @contextmanager
     def opened(self) -> Iterator[int]:
