@@ -101,13 +101,12 @@ def without_flag(each: Attachment) -> Attachment:
 
 def summary(message: WireMessage, mailbox: str, *, has_attachments: bool) -> MessageSummary:
     """The envelope. A draft has no sender and may never have been received. Raises `SourceUnavailable`."""
-    received = _moment(message.received_date_time) or _moment(message.created_date_time) or _LONG_AGO
     ref = place(message).ref(mailbox)
     return MessageSummary(
         ref=ref,
         internet_message_id=clean(_text(message.internet_message_id)),
         conversation_id=_text(message.conversation_id) or ref.message_id,
-        received=received,
+        received=received(message) or _LONG_AGO,
         sender=_recipient(message.sender) or _recipient(message.from_) or Recipient(),
         from_=_recipient(message.from_) or _recipient(message.sender) or Recipient(),
         to=_recipients(message.to_recipients),
@@ -115,6 +114,11 @@ def summary(message: WireMessage, mailbox: str, *, has_attachments: bool) -> Mes
         subject=clean(_text(message.subject)),
         has_attachments=has_attachments,
     )
+
+
+def received(message: WireMessage) -> datetime | None:
+    """When it came, or was made; None where Graph says neither."""
+    return _moment(message.received_date_time) or _moment(message.created_date_time)
 
 
 def place(message: WireMessage) -> Place:

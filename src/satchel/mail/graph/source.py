@@ -1,7 +1,7 @@
 """`GraphSource`: the mailboxes of Microsoft 365, read through Microsoft Graph."""
 
 import builtins
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,8 +20,10 @@ from satchel.mail.graph.options import GraphOptions
 from satchel.mail.graph.placeholders import Placeholders
 from satchel.mail.graph.streams import ContentStreams
 from satchel.mail.graph.tokens import TokenSource
+from satchel.mail.graph.watch import GraphWatch
 from satchel.mail.host import ContentFact, SourceHost
 from satchel.mail.source import (
+    Batch,
     MessageRef,
     MessageSummary,
     NotDownloadable,
@@ -58,11 +60,16 @@ class GraphSource:
         self._identity = Identity(self._http, options.mailboxes)
         self._attachments = Attachments(self._http)
         self._streams = streams or ContentStreams()
+        self._watch = GraphWatch(self._http, options, host, now=now)
         self._placeholders = Placeholders(options.arrivals.placeholders, options.arrivals.placeholder_wait_seconds)
 
     @property
     def lists_exact_sizes(self) -> bool:
         return False
+
+    def watch(self) -> AsyncIterator[Batch]:
+        """See `MailSource.watch`. Old messages are described by the page they were on, what arrives in full."""
+        return self._watch.batches()
 
     async def describe(self, message: MessageRef) -> MessageSummary:
         """See `MailSource.describe`. The reference in it has the Message-ID, by which the message is found again.
@@ -70,6 +77,9 @@ class GraphSource:
         It has attachments if any of them is a document: a PDF that is flagged inline counts, a logo does not.
         """
         mailbox = message.mailbox
+        known = self._watch.envelope(message)
+        if known is not None:
+            return known
 
         async def at(graph_id: str) -> tuple[decode.WireMessage, Sequence[Attachment]]:
             envelope = self._http.get(
