@@ -56,12 +56,15 @@ class WebhookSender:
             headers={"User-Agent": f"Satchel/{__version__}", "Accept-Encoding": "identity"},
         )
 
-    async def post(self, url: str, secret: str | None, body: bytes) -> Outcome:
-        """One POST; redirects are not followed, and no more than a bounded part of the answer is read."""
+    async def post(self, url: str, secret: str | None, body: bytes, *, webhook_id: str) -> Outcome:
+        """One POST; redirects are not followed, and no more than a bounded part of the answer is read.
+
+        `webhook_id` is the same for each attempt, so that a receiver knows a repetition (Standard Webhooks).
+        """
         refusal = self._refusal(url)
         if refusal is not None:
             return Outcome(error=refusal, refused=True)
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", "webhook-id": webhook_id}
         if secret is not None:
             headers["Authorization"] = f"Bearer {secret}"
         try:
@@ -135,7 +138,7 @@ class Deliveries:
         begun = await self._store.call(begin_attempt, delivery_id, attempt)
         if begun is None:
             return
-        outcome = await self._sender.post(begun.url, begun.secret, _body(begun))
+        outcome = await self._sender.post(begun.url, begun.secret, _body(begun), webhook_id=delivery_id)
         decision = decide(
             outcome,
             attempt,

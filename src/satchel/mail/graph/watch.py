@@ -12,7 +12,6 @@ import structlog
 from satchel.mail.graph.delta import read_cursor, read_folder
 from satchel.mail.graph.errors import GraphRefusal
 from satchel.mail.graph.http import GraphHttp
-from satchel.mail.graph.ids import Place, is_graph_id
 from satchel.mail.graph.options import GraphOptions
 from satchel.mail.graph.subscribing import Subscribing
 from satchel.mail.host import SourceHost
@@ -26,11 +25,6 @@ _LONGEST_PAUSE_SECONDS = 300.0
 _ENDED = "ended"
 
 log = structlog.get_logger(__name__)
-
-
-def notified_message(mailbox: str, graph_id: str) -> MessageRef | None:
-    """The message that a change notification names; None for what is no id of Graph."""
-    return Place(graph_id).ref(mailbox) if is_graph_id(graph_id) else None
 
 
 @dataclass
