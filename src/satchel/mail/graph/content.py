@@ -10,10 +10,10 @@ import msgspec
 import structlog
 
 from satchel.contract.attachments import Attachment
-from satchel.mail.graph.healing import ContentChanged, Course, Transcript
+from satchel.mail.graph.healing import ContentChanged, Course
 from satchel.mail.graph.opening import Bodies, BodyOpener, OpenedBody
 from satchel.mail.graph.options import ContentOptions
-from satchel.mail.graph.reading import read_whole
+from satchel.mail.graph.reading import Transcript, read_whole
 from satchel.mail.graph.streams import ContentStreams
 from satchel.mail.host import ContentFact, SourceHost
 
@@ -133,7 +133,6 @@ class GraphContent:
         if start:
             await self._drop_first()
         first, self._first = self._first, None
-        transcript = Transcript(start)
         course = Course(
             size=self._size,
             heal_attempts=self._options.heal_attempts,
@@ -141,12 +140,14 @@ class GraphContent:
             store_bytes=self._listed.size,
         )
         try:
-            pieces = read_whole(self._opener, course, transcript, self._streams, stop=stop, first=first)
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    yield piece
-            if not start and (stop is None or stop == course.size):
-                await self._note(ContentFact(transcript.end, transcript.sha256))
+            with self._streams.begun() as digest:
+                transcript = Transcript(start, start, digest)
+                pieces = read_whole(self._opener, course, transcript, self._streams, stop=stop, first=first)
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        yield piece
+                if not start and (stop is None or stop == course.size):
+                    await self._note(ContentFact(transcript.end, await digest.hexadecimal()))
         except ContentChanged:
             if self._fact is not None:
                 await self._remember(None)

@@ -2,6 +2,7 @@
 next is decided, without I/O."""
 
 import hashlib
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from satchel.mail.source import SourceUnavailable
@@ -14,21 +15,13 @@ class ContentChanged(SourceUnavailable):
     """The mail server gives other bytes than before: what has been given cannot be gone on with."""
 
 
-class Transcript:
-    """The bytes that a reader has been given from `start` on: how many, and their running SHA-256."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a reader has been given when a body begins: bytes `start` to `end` of the file, and their SHA-256."""
 
-    def __init__(self, start: int = 0) -> None:
-        self.start = start
-        self.end = start
-        self._hash = hashlib.sha256()
-
-    def add(self, piece: bytes) -> None:
-        self._hash.update(piece)
-        self.end += len(piece)
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
+    start: int
+    end: int
+    sha256: str
 
 
 class Replay:
@@ -37,29 +30,26 @@ class Replay:
     What the reader has already is compared, what is before the reader's start is passed over.
     """
 
-    def __init__(self, transcript: Transcript, position: int) -> None:
+    def __init__(self, given: Given, position: int) -> None:
         self.position = position
-        self._transcript = transcript
-        self._given_end = transcript.end
-        self._hash = hashlib.sha256() if transcript.end > transcript.start else None
+        self._given = given
+        self._hash = hashlib.sha256() if given.end > given.start else None
 
     def take(self, piece: bytes) -> bytes:
         """What of a piece is new. Raises ContentChanged where the body is not the one that was given so far."""
         begin, self.position = self.position, self.position + len(piece)
-        if begin >= self._given_end and self._hash is None:
+        if begin >= self._given.end and self._hash is None:
             return piece
         view = memoryview(piece)
-        passed_over = max(0, self._transcript.start - begin)
-        until = max(0, self._given_end - begin)
+        until = max(0, self._given.end - begin)
         if self._hash is not None:
-            self._hash.update(view[passed_over:until])
-            if self.position >= self._given_end:
+            self._hash.update(view[max(0, self._given.start - begin) : until])
+            if self.position >= self._given.end:
                 self._compare(self._hash.hexdigest())
         return bytes(view[until:])
 
     def _compare(self, sha256: str) -> None:
-        # Before a new byte is given, so the transcript still ends where this body was begun for.
-        if sha256 != self._transcript.sha256:
+        if sha256 != self._given.sha256:
             raise ContentChanged("The mail server gives other bytes than it gave before the break.")
         self._hash = None
 

@@ -2,15 +2,33 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from satchel.mail.graph.body import EndNotShown
-from satchel.mail.graph.healing import ContentChanged, Course, End, Replay, Transcript, Verdict
+from satchel.mail.graph.digests import RunningDigest
+from satchel.mail.graph.healing import ContentChanged, Course, End, Given, Replay, Verdict
 from satchel.mail.graph.opening import BodyOpener, OpenedBody
 from satchel.mail.graph.streams import ContentStreams
 from satchel.mail.source import SourceUnavailable
 
 _FIRST_WAIT_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The bytes that a reader has been given, from `start` to `end`."""
+
+    start: int
+    end: int
+    digest: RunningDigest
+
+    async def add(self, piece: bytes) -> None:
+        self.end += len(piece)
+        await self.digest.add(piece)
+
+    async def given(self) -> Given:
+        return Given(self.start, self.end, await self.digest.hexadecimal())
 
 
 async def read_whole(
@@ -32,14 +50,14 @@ async def read_whole(
         while True:
             failure: SourceUnavailable | None = None
             end = End.CLEAN
-            replay = Replay(transcript, 0)
+            replay = Replay(await transcript.given(), 0)
             try:
                 opened, first = first or await opener.open(transcript.start), None
                 replay.position = opened.position
                 async with aclosing(_new_pieces(opened, course, replay)) as pieces:
                     async for piece in pieces:
                         given = piece if stop is None else piece[: stop - transcript.end]
-                        transcript.add(given)
+                        await transcript.add(given)
                         yield given
                         if stop is not None and transcript.end == stop != course.size:
                             return
