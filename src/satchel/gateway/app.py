@@ -5,6 +5,8 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,22 +21,28 @@ from satchel.gateway.api.application import build_application
 from satchel.gateway.api.boundary import Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
+from satchel.gateway.api.routing import Operation
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.audit.retention import keep_audit_days
+from satchel.gateway.graph.notifications import Notifications, notification_operations
+from satchel.gateway.graph.retention import keep_used_facts
+from satchel.gateway.graph.standing import SubscriptionStanding
 from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.limits.opening import open_limits
-from satchel.gateway.readiness import Checks, Readiness, source_probe
+from satchel.gateway.limits.rates import Limits
+from satchel.gateway.readiness import Readiness, source_probe
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings
+from satchel.gateway.sources import Sources, name_message, open_sources
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.database import Store, open_database
-from satchel.gateway.telemetry.measured import TracedAdmission, measured
+from satchel.gateway.telemetry.measured import TracedAdmission
 from satchel.gateway.telemetry.metrics import Metrics, MetricsServer
+from satchel.gateway.telemetry.readings import read_graph, read_intakes, read_notifications, read_subscriptions
+from satchel.gateway.telemetry.spans import Tracing
 from satchel.gateway.telemetry.tracing import open_tracing
 from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
-from satchel.mail.folder.source import FolderSource
-from satchel.mail.source import MailSource
 from satchel.process.garbage import look_for_garbage_seldom
 from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs
@@ -57,6 +65,28 @@ def run(settings: GatewaySettings, *, api_only: bool = False) -> None:
         runner.run(serve_api(settings) if api_only else serve(settings))
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What a process serves: accounts and their sources by account id. A process of the API alone has no intakes."""
+
+    accounts: Mapping[str, AccountSettings]
+    sources: Sources
+    intakes: Sequence[Intake] = ()
+
+    def checks(self) -> dict[str, bool]:
+        """Those of `/readyz` beside the API's own."""
+        return {"intake": are_caught_up(self.intakes)} if self.intakes else {}
+
+    def wake(self) -> None:
+        """Messages were written down as pending."""
+        for intake in self.intakes:
+            intake.wake()
+
+    @property
+    def takes_notifications(self) -> bool:
+        return any(self.accounts[account_id].graph.notification_url for account_id in self.sources.of_graph)
+
+
 async def serve(settings: GatewaySettings) -> None:
     """Run the gateway until SIGTERM or SIGINT. Raises DataFolderInUse, SettingsError."""
     configure_logs(settings.log)
@@ -68,18 +98,12 @@ async def serve(settings: GatewaySettings) -> None:
             _deliveries(settings, store, observers) as deliveries,
         ):
             accounts = await _accounts(settings, store)
-            async with _sources(accounts, observers) as sources:
-                intakes = [
-                    Intake(account_id, source, store, deliveries, sweep_seconds=settings.webhooks.sweep_seconds)
-                    for account_id, source in sources.items()
-                ]
-
-                def checks() -> dict[str, bool]:
-                    return {"intake": are_caught_up(intakes)}
-
-                _measure_intake(observers.metrics, intakes)
-                async with _api(settings, store, accounts, sources, observers, checks) as server:
-                    await _serve_and_take_in(server, intakes, keep_audit_days(store, settings.audit_days))
+            async with open_sources(accounts, store, observers) as sources:
+                intakes = _intakes(settings, accounts, sources, store, deliveries)
+                served = _Served(accounts, sources, intakes)
+                async with _api(settings, store, served, observers) as server:
+                    besides = _housekeeping(settings, store, served, observers.metrics)
+                    await _serve_and_take_in(server, intakes, besides)
     log.info("gateway_stopped")
 
 
@@ -94,8 +118,8 @@ async def serve_api(settings: GatewaySettings) -> None:
     async with _store(settings) as store, _observers(settings, store) as observers:
         accounts = await _accounts(settings, store)
         async with (
-            _sources(accounts, observers) as sources,
-            _api(settings, store, accounts, sources, observers, dict) as server,
+            open_sources(accounts, store, observers) as sources,
+            _api(settings, store, _Served(accounts, sources), observers) as server,
         ):
             look_for_garbage_seldom()
             log.info("gateway_starting", version=__version__, python=sys.version.split()[0], api_only=True)
@@ -104,32 +128,27 @@ async def serve_api(settings: GatewaySettings) -> None:
 
 
 @asynccontextmanager
-async def _api(
-    settings: GatewaySettings,
-    store: Store,
-    accounts: Mapping[str, AccountSettings],
-    sources: Mapping[str, MailSource],
-    observers: Observers,
-    checks: Checks,
-) -> AsyncIterator[Server]:
-    """The API's server, which waits to be started. `checks` are those of `/readyz` beside the API's own."""
-    calls_per_minute = {account_id: account.rate_limit_per_minute for account_id, account in accounts.items()}
-    probes = [source_probe(account_id, source) for account_id, source in sources.items()]
+async def _api(settings: GatewaySettings, store: Store, served: _Served, observers: Observers) -> AsyncIterator[Server]:
+    """The API's server, which waits to be started."""
+    calls_per_minute = {account_id: account.rate_limit_per_minute for account_id, account in served.accounts.items()}
+    sources = served.sources
+    probes = [source_probe(account_id, source) for account_id, source in sources.by_account.items()]
     async with open_limits(settings.limits, calls_per_minute) as (limits, limit_checks), _tls(settings.tls) as tls:
-        metrics, tracing = observers.metrics, observers.tracing
-        if metrics is not None:
+        if (metrics := observers.metrics) is not None:
             metrics.read_gauge("open_streams", "Downloads and archives under way.", lambda: limits.downloads.in_use)
+            if sources.of_graph:
+                read_graph(metrics, sources.counts)
+        service = AttachmentService(sources.by_account)
         application = build_application(
-            Admission(store, limits, accounts=accounts)
-            if tracing is None
-            else TracedAdmission(store, limits, tracing, accounts=accounts),
-            AttachmentService(sources),
-            Readiness(store, probes, (checks, limit_checks)).checks,
+            _admission(store, limits, served, service, observers.tracing),
+            service,
+            Readiness(store, probes, (served.checks, limit_checks)).checks,
             public_url=settings.public_url,
             observers=observers,
             archive_threads=settings.limits.archives,
             not_found_hold_seconds=settings.not_found_hold_seconds,
             docs_page=settings.docs_page,
+            others=_notification_operations(store, served, observers.metrics),
         )
         trusted = parse_networks(settings.trusted_proxies)
         yield Server(
@@ -141,6 +160,26 @@ async def _api(
             patience=Patience(settings.request_timeout_seconds, settings.client_stall_seconds),
             tls=tls,
         )
+
+
+def _admission(
+    store: Store, limits: Limits, served: _Served, service: AttachmentService, tracing: Tracing | None
+) -> Admission:
+    """Of the sources only Microsoft 365 knows messages that the index does not."""
+    resolving = {account_id: partial(service.resolve, account_id) for account_id in served.sources.of_graph}
+    if tracing is None:
+        return Admission(store, limits, accounts=served.accounts, resolving=resolving)
+    return TracedAdmission(store, limits, tracing, accounts=served.accounts, resolving=resolving)
+
+
+def _notification_operations(store: Store, served: _Served, metrics: Metrics | None) -> Sequence[Operation]:
+    """Where Graph posts what arrives, if any account asks for that."""
+    if not served.takes_notifications:
+        return ()
+    notifications = Notifications(store, name_message, on_arrival=served.wake)
+    if metrics is not None:
+        read_notifications(metrics, notifications)
+    return notification_operations(notifications)
 
 
 @asynccontextmanager
@@ -173,27 +212,53 @@ async def _observers(settings: GatewaySettings, store: Store) -> AsyncIterator[O
         yield Observers(recorder, metrics, tracing)
 
 
-def _measure_intake(metrics: Metrics | None, intakes: Sequence[Intake]) -> None:
-    if metrics is None:
-        return
-    metrics.read_counter(
-        "messages_indexed",
-        "Messages that have come into the index since the start.",
-        lambda: sum(intake.indexed_count for intake in intakes),
-    )
-    metrics.read_gauge(
-        "undescribed_messages",
-        "Messages whose envelope could not be read yet and is tried again.",
-        lambda: sum(intake.undescribed_count for intake in intakes),
-    )
+def _intakes(
+    settings: GatewaySettings,
+    accounts: Mapping[str, AccountSettings],
+    sources: Sources,
+    store: Store,
+    deliveries: Deliveries,
+) -> list[Intake]:
+    """One for each account."""
+    return [
+        Intake(
+            account_id,
+            source,
+            store,
+            deliveries,
+            sweep_seconds=settings.webhooks.sweep_seconds,
+            arrival_patience_seconds=(
+                accounts[account_id].graph.arrival_patience_seconds if account_id in sources.of_graph else 0.0
+            ),
+        )
+        for account_id, source in sources.by_account.items()
+    ]
 
 
-async def _serve_and_take_in(server: Server, intakes: Sequence[Intake], retention: Coroutine[Any, Any, None]) -> None:
+def _housekeeping(
+    settings: GatewaySettings, store: Store, served: _Served, metrics: Metrics | None
+) -> list[Coroutine[Any, Any, None]]:
+    """What runs beside the intakes: what is old goes, what is measured is looked up."""
+    work = [keep_audit_days(store, settings.audit_days)]
+    if metrics is not None:
+        read_intakes(metrics, served.intakes)
+    if served.sources.of_graph:
+        work.append(keep_used_facts(store))
+        if metrics is not None:
+            standing = SubscriptionStanding(store)
+            read_subscriptions(metrics, standing)
+            work.append(standing.keep())
+    return work
+
+
+async def _serve_and_take_in(
+    server: Server, intakes: Sequence[Intake], besides: Sequence[Coroutine[Any, Any, None]]
+) -> None:
     """Run all; when the server has been stopped the others end too, and a defect in one ends them all."""
     look_for_garbage_seldom()
     log.info("gateway_starting", version=__version__, python=sys.version.split()[0])
     async with asyncio.TaskGroup() as tasks:
-        others = [tasks.create_task(work) for work in (*(intake.run() for intake in intakes), retention)]
+        others = [tasks.create_task(work) for work in (*(intake.run() for intake in intakes), *besides)]
         await server.serve()
         for other in others:
             other.cancel()
@@ -204,24 +269,6 @@ async def _accounts(settings: GatewaySettings, store: Store) -> dict[str, Accoun
     by_name = settings.by_account()
     ids = await store.call(register_accounts, list(by_name), actor=GATEWAY_ACTOR)
     return {ids[name]: account for name, account in by_name.items()}
-
-
-@asynccontextmanager
-async def _sources(
-    accounts: Mapping[str, AccountSettings], observers: Observers
-) -> AsyncIterator[dict[str, MailSource]]:
-    """A mail source for each account, by the account's id."""
-    async with AsyncExitStack() as opened:
-        sources: dict[str, MailSource] = {}
-        for account_id, account in accounts.items():
-            source = FolderSource(
-                account.folder.path,
-                settle_seconds=account.folder.settle_seconds,
-                rescan_seconds=account.folder.rescan_seconds,
-            )
-            opened.push_async_callback(source.aclose)
-            sources[account_id] = measured(source, observers.metrics, observers.tracing)
-        yield sources
 
 
 @asynccontextmanager

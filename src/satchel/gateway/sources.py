@@ -1,17 +1,76 @@
 """The mail source of each account, as its settings say. With app.py the only part of the gateway that names any."""
 
 import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from satchel.gateway.api.boundary import Observers
+from satchel.gateway.graph.host import StoredHost
 from satchel.gateway.graph.settings import GraphSettings
-from satchel.gateway.settings import FolderSettings
+from satchel.gateway.settings import AccountSettings, FolderSettings
+from satchel.gateway.store.database import Store
+from satchel.gateway.telemetry.measured import measured
 from satchel.mail.folder.source import FolderSource
+from satchel.mail.graph.counted import CallCounts, CountedTransport
 from satchel.mail.graph.credentials import CredentialOptions, azure_tokens
+from satchel.mail.graph.http import GraphHttp
+from satchel.mail.graph.ids import Place, is_graph_id
 from satchel.mail.graph.options import ArrivalOptions, CallOptions, ContentOptions, GraphOptions
 from satchel.mail.graph.probe import GraphProbe
 from satchel.mail.graph.source import GraphSource
+from satchel.mail.graph.streams import ContentStreams
+from satchel.mail.graph.transport import AiohttpTransport
 from satchel.mail.host import SourceHost
+from satchel.mail.source import MailSource, MessageRef
 from satchel.settings import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class GraphCounts:
+    """What the sources of Microsoft 365 count together: their requests, and the bodies that they took up again."""
+
+    calls: CallCounts = field(default_factory=CallCounts)
+    streams: list[ContentStreams] = field(default_factory=list)
+
+    def healed_streams(self) -> int:
+        return sum(streams.healed_streams for streams in self.streams)
+
+    def failed_heals(self) -> int:
+        return sum(streams.failed_heals for streams in self.streams)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The open sources by account id; `of_graph` are the accounts whose source is Microsoft 365."""
+
+    by_account: Mapping[str, MailSource]
+    of_graph: frozenset[str]
+    counts: GraphCounts
+
+
+@asynccontextmanager
+async def open_sources(
+    accounts: Mapping[str, AccountSettings], store: Store, observers: Observers
+) -> AsyncIterator[Sources]:
+    """A mail source for each account, for the length of the block. No mail server is asked for anything yet.
+
+    Raises SettingsError for what no waiting mends.
+    """
+    counts = GraphCounts()
+    async with AsyncExitStack() as opened:
+        sources: dict[str, MailSource] = {}
+        for account_id, account in accounts.items():
+            source: MailSource
+            if account.source == "graph":
+                source = graph_source(account.graph, StoredHost(store, account_id), counts)
+            else:
+                source = folder_source(account.folder)
+            opened.push_async_callback(source.aclose)
+            sources[account_id] = measured(source, observers.metrics, observers.tracing)
+        of_graph = frozenset(account_id for account_id, account in accounts.items() if account.source == "graph")
+        yield Sources(sources, of_graph, counts)
 
 
 def folder_source(folder: FolderSettings) -> FolderSource:
@@ -19,10 +78,23 @@ def folder_source(folder: FolderSettings) -> FolderSource:
     return FolderSource(folder.path, settle_seconds=folder.settle_seconds, rescan_seconds=folder.rescan_seconds)
 
 
-def graph_source(graph: GraphSettings, host: SourceHost) -> GraphSource:
+def graph_source(graph: GraphSettings, host: SourceHost, counts: GraphCounts) -> GraphSource:
     """Mailboxes of Microsoft 365, of which nothing is asked yet. Raises SettingsError for files that are no good."""
     _refuse_unusable_files(graph)
-    return GraphSource(graph_options(graph), azure_tokens(credential_options(graph)), host)
+    options, tokens, streams = graph_options(graph), azure_tokens(credential_options(graph)), ContentStreams()
+    counts.streams.append(streams)
+
+    def transport(calls: CallOptions) -> CountedTransport:
+        return CountedTransport(AiohttpTransport(calls), counts.calls)
+
+    return GraphSource(
+        options, tokens, host, http=GraphHttp(options.calls, tokens, transport=transport), streams=streams
+    )
+
+
+def name_message(mailbox: str, graph_id: str) -> MessageRef | None:
+    """The message that a notification names by an immutable id; None for what is no id of Graph's."""
+    return Place(graph_id).ref(mailbox) if is_graph_id(graph_id) else None
 
 
 def graph_probe(graph: GraphSettings) -> GraphProbe:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from satchel.gateway.graph.settings import GraphSettings
-from satchel.gateway.sources import credential_options, graph_options, graph_source
+from satchel.gateway.sources import GraphCounts, credential_options, graph_options, graph_source
 from satchel.mail.graph.options import ArrivalOptions, CallOptions, ContentOptions
 from satchel.settings import SettingsError
 from satchel.testing.host import MemoryHost
@@ -89,4 +89,4 @@ def test_every_setting_of_the_credential_reaches_it_and_shows_no_secret() -> Non
 def test_files_that_are_no_good(changes: dict[str, Any], said: str) -> None:
     values: dict[str, Any] = {"tenant_id": "t", "client_id": "c", "client_secret": "s", "mailboxes": [MAILBOX]}
     with pytest.raises(SettingsError, match=said):
-        graph_source(GraphSettings(**values | changes), MemoryHost())
+        graph_source(GraphSettings(**values | changes), MemoryHost(), GraphCounts())

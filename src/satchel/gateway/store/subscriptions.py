@@ -60,3 +60,10 @@ def delete_subscription(engine: sa.Engine, account_id: str, key: str) -> None:
                 graph_subscriptions.c.account_id == account_id, graph_subscriptions.c.key == key
             )
         )
+
+
+def count_subscriptions(engine: sa.Engine) -> dict[str, int]:
+    """How many there are of each status, over all accounts; statuses that none has are left out."""
+    query = sa.select(graph_subscriptions.c.status, sa.func.count()).group_by(graph_subscriptions.c.status)
+    with engine.connect() as connection:
+        return {row.status: row[1] for row in connection.execute(query)}

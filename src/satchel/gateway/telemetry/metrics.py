@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
@@ -31,6 +31,8 @@ _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 60
 _SOURCE_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 
 Reading = Callable[[], float]
+Readings = Callable[[], Mapping[str, float]]
+_Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
 class Metrics:
@@ -74,7 +76,17 @@ class Metrics:
 
     def read_counter(self, name: str, help_text: str, reading: Reading) -> None:
         """A counter that is kept elsewhere and asked for whenever the metrics are."""
-        self.registry.register(_ReadCounter(f"{_PREFIX}_{name}", help_text, reading))
+        self.registry.register(
+            _Read(CounterMetricFamily, f"{_PREFIX}_{name}", help_text, None, lambda: {"": reading()})
+        )
+
+    def read_counters(self, name: str, help_text: str, label: str, reading: Readings) -> None:
+        """Several of them, by the values of a label, which are of a known set."""
+        self.registry.register(_Read(CounterMetricFamily, f"{_PREFIX}_{name}", help_text, label, reading))
+
+    def read_gauges(self, name: str, help_text: str, label: str, reading: Readings) -> None:
+        """As `read_counters`, of gauges."""
+        self.registry.register(_Read(GaugeMetricFamily, f"{_PREFIX}_{name}", help_text, label, reading))
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}_{name}", help_text, labels, registry=self.registry)
@@ -168,17 +180,24 @@ class _Sources:
             self._errors.labels(operation, type(error).__name__).inc()
 
 
-class _ReadCounter(Collector):
-    def __init__(self, name: str, help_text: str, reading: Reading) -> None:
+class _Read(Collector):
+    """A metric that is kept elsewhere; `label` None: it has one value and no labels."""
+
+    def __init__(self, kind: _Family, name: str, help_text: str, label: str | None, reading: Readings) -> None:
+        self._kind = kind
         self._name = name
         self._help_text = help_text
+        self._labels = [] if label is None else [label]
         self._reading = reading
 
     def describe(self) -> Iterable[Metric]:
-        return [CounterMetricFamily(self._name, self._help_text)]
+        return [self._kind(self._name, self._help_text, labels=self._labels)]
 
     def collect(self) -> Iterable[Metric]:
-        return [CounterMetricFamily(self._name, self._help_text, value=self._reading())]
+        family = self._kind(self._name, self._help_text, labels=self._labels)
+        for value, count in self._reading().items():
+            family.add_metric([value] if self._labels else [], count)
+        return [family]
 
 
 class MetricsServer(SideServer):
