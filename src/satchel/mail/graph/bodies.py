@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Mapping
 
 from satchel.mail.graph.body import GraphBody
+from satchel.mail.graph.errors import GraphRefusal
 from satchel.mail.graph.http import GraphHttp
 from satchel.mail.graph.identity import Identity
 from satchel.mail.graph.ids import attachment_path
+from satchel.mail.graph.opening import RANGE_NOT_SATISFIABLE, RangeRefused, range_from
 from satchel.mail.source import MessageRef, SourceUnavailable
 
-# As the first body is asked for by whoever reads it (see `opening`).
-_FROM_THE_START = {"Range": "bytes=0-"}
+# As the first body is asked for by whoever reads it.
+_FROM_THE_START = range_from(0)
 
 
 class AttachmentBodies:
@@ -50,15 +52,19 @@ class AttachmentBodies:
 
     async def _stream(self, headers: Mapping[str, str] | None, patience_seconds: float | None = None) -> GraphBody:
         mailbox = self._ref.mailbox
-        return await self._identity.at_attachment(
-            self._ref,
-            lambda message: self._http.stream(
-                f"{attachment_path(mailbox, message, self._attachment)}/$value",
-                mailbox=mailbox,
-                headers=headers,
-                patience_seconds=patience_seconds,
-            ),
-        )
+
+        async def at(message: str) -> GraphBody:
+            path = f"{attachment_path(mailbox, message, self._attachment)}/$value"
+            try:
+                return await self._http.stream(
+                    path, mailbox=mailbox, headers=headers, patience_seconds=patience_seconds
+                )
+            except GraphRefusal as refusal:
+                if refusal.status == RANGE_NOT_SATISFIABLE:
+                    raise RangeRefused(str(refusal)) from None
+                raise
+
+        return await self._identity.at_attachment(self._ref, at)
 
 
 async def _drop(ahead: asyncio.Task[GraphBody]) -> None:

@@ -95,6 +95,9 @@ class Course:
 
     def after(self, end: End, *, reached: int, given_end: int) -> Verdict:
         """A body has ended at the byte `reached`; the reader has all up to `given_end`."""
+        if self._seen_end is not None and self._seen_end < given_end:
+            # What looked like the end of the file was none.
+            self.has_healed = True
         if self.size is not None:
             return Verdict.WHOLE if given_end == self.size else self._again()
         if end is End.BROKEN or reached < given_end:

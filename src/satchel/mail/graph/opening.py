@@ -56,11 +56,6 @@ def range_from(start: int) -> dict[str, str]:
     return {"Range": f"bytes={start}-"}
 
 
-def whole_as_range() -> dict[str, str]:
-    """That of the first body: all of the file, as a range."""
-    return range_from(0)
-
-
 class BodyOpener:
     """Opens the bodies of one attachment.
 

@@ -140,6 +140,7 @@ class GraphSource:
         await self._identity.aclose()
         await self._http.aclose()
         await self._tokens.aclose()
+        self._streams.close()
 
     async def _attachment(
         self, message: MessageRef, attachment_id: str, wanted: str, bodies: AttachmentBodies
