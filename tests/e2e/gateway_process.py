@@ -132,17 +132,20 @@ def gateway(
 
 @dataclass
 class Receiver:
-    """Counts the messages that are announced to it; refuses the first announcement of each with 503 if `is_moody`."""
+    """Counts the messages that are announced to it, and keeps the ids of their deliveries; refuses the first
+    announcement of each with 503 if `is_moody`."""
 
     url: str = ""
     is_moody: bool = False
     ids: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
+    webhook_ids: dict[str, set[str]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, body: bytes) -> tuple[int, bytes]:
+    def answer(self, body: bytes, webhook_id: str) -> tuple[int, bytes]:
         message_id = json.loads(body)["id"]
         with self.lock:
+            self.webhook_ids.setdefault(message_id, set()).add(webhook_id)
             self.ids.append(message_id)
             if self.is_moody and self.ids.count(message_id) == 1:
                 return 503, b"later"
@@ -157,7 +160,9 @@ def receiver() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            status, body = state.answer(self.rfile.read(int(self.headers["Content-Length"])))
+            status, body = state.answer(
+                self.rfile.read(int(self.headers["Content-Length"])), self.headers["webhook-id"]
+            )
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

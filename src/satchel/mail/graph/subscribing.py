@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import structlog
@@ -178,12 +179,12 @@ class Subscribing:
         """Subscriptions of ours at Graph that no row knows: their notifications would be refused for ever."""
         rows = await self._host.subscriptions()
         known = {row.subscription_id for row in rows}
-        resources = {folder.resource for folder in self._wanted}
-        resources |= {Folder(row.mailbox, row.folder).resource for row in rows}
+        resources = {_same(folder.resource) for folder in self._wanted}
+        resources |= {_same(Folder(row.mailbox, row.folder).resource) for row in rows}
         url = f"{self._options.notification_url}{NOTIFICATION_PATH}"
         async for page in self._http.pages("subscriptions", mailbox=None, as_=Page[_Listed]):
             for each in page.value:
-                if each.notification_url == url and each.resource in resources and each.id not in known:
+                if each.notification_url == url and _same(each.resource) in resources and each.id not in known:
                     await self._delete(each.id)
         self._has_orphans = False
 
@@ -193,3 +194,8 @@ class Subscribing:
         except GraphRefusal as refusal:
             if refusal.status != _NOT_THERE:
                 raise
+
+
+def _same(resource: Any) -> str:
+    """A resource as Graph may spell it, to be compared."""
+    return unquote(resource).strip("/").lower() if isinstance(resource, str) else ""
