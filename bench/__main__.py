@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import collector_loop, folder_download, listing, memory, not_found, proxy, slow_clients
+from bench import collector_loop, folder_download, graph_stream, listing, memory, not_found, proxy, slow_clients
 from bench.harness import PeerMissing, Result, report
 
 BENCHMARKS = {
@@ -11,6 +11,7 @@ BENCHMARKS = {
     "slow_clients": slow_clients.run,
     "proxy": proxy.run,
     "not_found": not_found.run,
+    "graph_stream": graph_stream.run,
     "listing": listing.run,
     "collector_loop": collector_loop.run,
 }
