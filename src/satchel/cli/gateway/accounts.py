@@ -63,7 +63,7 @@ def _described(row: "AccountRow", settings: AccountSettings | None) -> dict[str,
         if settings is None
         else {
             "source": settings.source,
-            "folder": str(settings.folder.path),
+            **({"folder": str(settings.folder.path)} if settings.source == "folder" else {}),
             "rate_limit_per_minute": settings.rate_limit_per_minute,
         }
     )

@@ -2,10 +2,11 @@
 
 import typer
 
-from satchel.cli.gateway import accounts, audit, keys, mailboxes, serve, webhooks
+from satchel.cli.gateway import accounts, audit, doctor, keys, mailboxes, serve, webhooks
 
 app = typer.Typer(help="The gateway: an API in front of the mail server.", no_args_is_help=True)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(keys.app, name="keys")

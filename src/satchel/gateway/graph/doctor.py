@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from satchel.gateway.findings import Finding, Verdict, unknown
 from satchel.gateway.graph.entra import judge_token, judge_token_refusal
+from satchel.gateway.graph.notifications import LIFECYCLE, NOTIFICATIONS
 from satchel.gateway.graph.settings import GraphSettings
 from satchel.gateway.graph.verdicts import (
     judge_clock,
@@ -21,8 +22,7 @@ from satchel.mail.host import Subscription
 from satchel.mail.probe import Prober, Reply
 from satchel.mail.source import SourceUnavailable
 
-# Graph tells a subscriber's two URLs apart; both get the same handshake.
-NOTIFICATION_PATHS = ("/notifications/graph", "/notifications/graph/lifecycle")
+NOTIFICATION_PATHS = (NOTIFICATIONS.path, LIFECYCLE.path)
 _AT_ONCE = 4
 
 

@@ -87,7 +87,7 @@ class GraphServer:
         planned = self._planned(exchange)
         if planned is not None:
             return planned
-        if not _holds(world.tokens.roles, route.role):
+        if not _holds(world.tokens.roles + world.tokens.exchange_roles, route.role):
             raise access_denied()
         try:
             return await route.answer(exchange)

@@ -42,12 +42,15 @@ class App:
 class Tokens:
     """Gives out tokens and knows which of them are good. `now` gives seconds since 1970.
 
-    `roles` are the app's permissions, `certificate` the one that it may sign in with, `given` how many tokens it got.
+    `roles` are the app's permissions by consent, which its tokens name, `exchange_roles` those that RBAC for
+    Applications gives it beside them, which they do not. `certificate` is the one that it may sign in with, `given`
+    how many tokens it got.
     """
 
     def __init__(self, app: App, now: Callable[[], float], roles: Sequence[str]) -> None:
         self.app = app
         self.roles = tuple(roles)
+        self.exchange_roles: tuple[str, ...] = ()
         self.lifetime_seconds = 3599
         self.given = 0
         self.certificate: x509.Certificate | None = None
