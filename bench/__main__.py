@@ -2,7 +2,18 @@
 
 import sys
 
-from bench import collector_loop, folder_download, graph_stream, listing, memory, not_found, proxy, slow_clients
+from bench import (
+    collector_loop,
+    folder_download,
+    graph_latency,
+    graph_sdk,
+    graph_stream,
+    listing,
+    memory,
+    not_found,
+    proxy,
+    slow_clients,
+)
 from bench.harness import PeerMissing, Result, report
 
 BENCHMARKS = {
@@ -12,6 +23,9 @@ BENCHMARKS = {
     "proxy": proxy.run,
     "not_found": not_found.run,
     "graph_stream": graph_stream.run,
+    "graph_stream_pyreqwest": graph_stream.run_pyreqwest,
+    "graph_sdk": graph_sdk.run,
+    "graph_latency": graph_latency.run,
     "listing": listing.run,
     "collector_loop": collector_loop.run,
 }

@@ -116,3 +116,8 @@ def run(*, transport: str = "aiohttp", size: int = SIZE, times: int = TIMES) -> 
         more_is_better(name, rate / ours, rate / theirs, "nginx proxy_pass https", "MiB/s"),
         less_is_better(f"{name}_memory", max(0.1, memory.above_idle_mib), MEMORY_MIB, "the bound", "MiB above idle"),
     ]
+
+
+def run_pyreqwest() -> list[Result]:
+    """The same with another HTTP library behind the same client."""
+    return run(transport="pyreqwest")

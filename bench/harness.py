@@ -76,9 +76,9 @@ def process(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen[byt
         child.wait(30)
 
 
-def wait_for(port: int) -> None:
+def wait_for(port: int, timeout_seconds: float = 10) -> None:
     """Until something listens on a loopback port."""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + timeout_seconds
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
