@@ -23,6 +23,8 @@ _HEAD = """\
 _EXAMPLE_NAME = "acme"
 # Where the default of a table without a name would not do for one that has a name.
 _EXAMPLE_VALUES: dict[tuple[str, ...], str] = {("folder", "path"): "mail-acme"}
+# Long, and shown above under the default account.
+_NOT_IN_EXAMPLES = frozenset({"graph"})
 
 
 def default_config() -> str:
@@ -37,7 +39,8 @@ def _table(settings: type[SettingsBase]) -> str:
     for path, field in _tables_last(settings):
         if ANY_NAME in path:
             at = path.index(ANY_NAME)
-            settings_of_names.setdefault(path[:at], []).append(_example_line(path[at + 1 :], field))
+            if path[at + 1] not in _NOT_IN_EXAMPLES:
+                settings_of_names.setdefault(path[:at], []).append(_example_line(path[at + 1 :], field))
             continue
         if path[:-1] != above:
             above = path[:-1]
