@@ -16,6 +16,7 @@ from satchel.mail.graph.options import ContentOptions
 from satchel.mail.graph.reading import Transcript, read_whole
 from satchel.mail.graph.streams import ContentStreams
 from satchel.mail.host import ContentFact, SourceHost
+from satchel.mail.source import SourceUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class GraphContent:
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._is_held_whole = False
+        self._is_closed = False
 
     async def open(self) -> Self:
         """Learn the size, if it is not remembered: from the server's first answer, or from a body that is small enough
@@ -94,6 +96,10 @@ class GraphContent:
         return self._sha256
 
     async def chunks(self, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
+        if self._is_closed:
+            raise SourceUnavailable("The attachment has been closed.")
+        if (stop is not None and stop <= start) or (self._size is not None and start and start >= self._size):
+            return
         if self._is_held_whole:
             for piece in _between(self._held, start, stop):
                 yield piece
@@ -110,6 +116,7 @@ class GraphContent:
                 yield piece
 
     async def aclose(self) -> None:
+        self._is_closed = True
         begun, self._begun = self._begun, None
         if begun is not None:
             await begun.aclose()
