@@ -14,7 +14,6 @@ from satchel.testing.graph.stored import StoredMessage
 from satchel.testing.graph.world import World
 
 _PAGE_SIZE = re.compile(r"odata\.maxpagesize\s*=\s*(\d{1,6})", re.IGNORECASE)
-_MAX_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -69,6 +68,10 @@ class Exchange:
         """A query option, with its dollar sign or without (Graph takes both)."""
         query = self.request.query
         return query.get(f"${name}", query.get(name))
+
+    async def parameters(self) -> dict[str, Any]:
+        """The parameters of an action, whose names Graph takes in any case: here in lower case. Raises GraphError."""
+        return {name.lower(): value for name, value in (await self.body()).items()}
 
     async def body(self) -> dict[str, Any]:
         """The JSON object of the request. Raises GraphError."""

@@ -86,7 +86,7 @@ async def move_message(exchange: Exchange) -> web.StreamResponse:
     """Graph: message: move."""
     message = await exchange.message()
     mailbox, world = exchange.mailbox, exchange.world
-    destination = (await exchange.body()).get("destinationId")
+    destination = (await exchange.parameters()).get("destinationid")
     if not isinstance(destination, str):
         raise bad_query("The required parameter 'DestinationId' is missing.")
     for change in world.mailboxes.move(mailbox, message, destination):
@@ -133,14 +133,14 @@ async def get_user(exchange: Exchange) -> web.StreamResponse:
 
 async def translate_ids(exchange: Exchange) -> web.StreamResponse:
     """Graph: user: translateExchangeIds."""
-    mailbox, asked = exchange.mailbox, await exchange.body()
-    given, target = asked.get("inputIds"), asked.get("targetIdType")
+    mailbox, asked = exchange.mailbox, await exchange.parameters()
+    given, target = asked.get("inputids"), asked.get("targetidtype")
     kinds = {"entryid", "ewsid", "immutableentryid", "restid", "restimmutableentryid"}
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given) or not given:
         raise bad_query("The required parameter 'InputIds' is missing.")
     if len(given) > _MAX_TRANSLATED:
         raise bad_query(f"The maximum number of ids is {_MAX_TRANSLATED}.")
-    if str(target).lower() not in kinds or str(asked.get("sourceIdType")).lower() not in kinds:
+    if str(target).lower() not in kinds or str(asked.get("sourceidtype")).lower() not in kinds:
         raise bad_query("The id types are not right.")
     answers = []
     for each in given:
