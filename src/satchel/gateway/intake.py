@@ -213,12 +213,14 @@ class Intake:
         known = await self._known(refs.values(), with_unreadable=not self._first_pass)
         new = [ref for message_id, ref in refs.items() if message_id not in known]
         if new:
-            found = await self._store.call(find_pending, self._account_id, [ref.message_id for ref in new])
+            # What is pending is durable already, and its turn comes.
+            pending = await self._store.call(find_pending, self._account_id, [ref.message_id for ref in new])
             now = self._now()
-            messages = [found.get((ref.mailbox, ref.message_id)) or PendingMessage(ref, now) for ref in new]
-            await self._describe(messages, pending=[message.ref for message in found.values()])
+            await self._describe(
+                [PendingMessage(ref, now) for ref in new if (ref.mailbox, ref.message_id) not in pending]
+            )
 
-    async def _describe(self, messages: Sequence[PendingMessage], pending: Sequence[MessageRef]) -> None:
+    async def _describe(self, messages: Sequence[PendingMessage], pending: Sequence[MessageRef] = ()) -> None:
         """Describe messages and write down what became of each; `pending` are those that were pending so far."""
         indexed = await self._indexed_mailboxes()
         verdicts: list[tuple[PendingMessage, Verdict]] = []

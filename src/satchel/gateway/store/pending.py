@@ -48,15 +48,13 @@ def due_messages(
         return [_message(row) for row in connection.execute(query)]
 
 
-def find_pending(
-    engine: sa.Engine, account_id: str, message_ids: Collection[str]
-) -> dict[tuple[str, str], PendingMessage]:
-    """Those of the messages that wait, by mailbox and id."""
-    query = sa.select(pending_messages).where(
+def find_pending(engine: sa.Engine, account_id: str, message_ids: Collection[str]) -> frozenset[tuple[str, str]]:
+    """Those of the messages that wait, each as its mailbox and id."""
+    query = sa.select(pending_messages.c.mailbox, pending_messages.c.message_id).where(
         pending_messages.c.account_id == account_id, pending_messages.c.message_id.in_(message_ids)
     )
     with engine.connect() as connection:
-        return {(row.mailbox, row.message_id): _message(row) for row in connection.execute(query)}
+        return frozenset((row.mailbox, row.message_id) for row in connection.execute(query))
 
 
 def postpone(engine: sa.Engine, account_id: str, postponed: Sequence[Postponed]) -> None:
