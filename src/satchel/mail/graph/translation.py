@@ -48,6 +48,11 @@ class Translations:
         for task in list(self._working):
             task.cancel()
         await asyncio.gather(*self._working, return_exceptions=True)
+        # A task that never began has not told those who wait for it.
+        for asked in self._waiting.values():
+            for future in asked.values():
+                future.cancel()
+        self._waiting.clear()
 
     async def _work(self, mailbox: str) -> None:
         under_way: dict[str, asyncio.Future[str | None]] = {}
