@@ -186,7 +186,6 @@ async def call(
     raw_path: bytes | None = None,
     leave_after_bytes: int | None = None,
     http_version: str = "1.1",
-    takes_trailers: bool = False,
 ) -> Answer:
     """One request as uvicorn would hand it over; the client leaves once it has `leave_after_bytes` of the body."""
     answer = Answer()
@@ -230,7 +229,7 @@ async def call(
         "server": ("127.0.0.1", 8025),
         "client": ("127.0.0.1", 50000),
         "state": {},
-        "extensions": {"http.response.trailers": {}} if takes_trailers else {},
+        "extensions": {"http.response.trailers": {}} if sent.get("te") == "trailers" else {},
     }
     await app(scope, receive, send)
     return answer

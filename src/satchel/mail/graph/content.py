@@ -11,7 +11,7 @@ import structlog
 
 from satchel.contract.attachments import Attachment
 from satchel.mail.graph.healing import ContentChanged, Course
-from satchel.mail.graph.opening import Bodies, BodyOpener, OpenedBody
+from satchel.mail.graph.opening import BodyOpener, OpenedBody
 from satchel.mail.graph.options import ContentOptions
 from satchel.mail.graph.reading import Transcript, read_whole
 from satchel.mail.graph.streams import ContentStreams
@@ -31,23 +31,21 @@ def content_key(attachment: Attachment) -> str:
 class GraphContent:
     """An `AttachmentContent`, after `open`.
 
-    `path` is that of the attachment's `$value`. `attachment` is as Graph lists it, with the size in the server's store.
+    `attachment` is as Graph lists it, with the size in the server's store.
     `fact` is what the host remembers under `content_key`; a complete read adds it, one that contradicts it takes it
     away.
     """
 
     def __init__(
         self,
-        http: Bodies,
-        path: str,
+        opener: BodyOpener,
         attachment: Attachment,
-        mailbox: str,
         host: SourceHost,
         fact: ContentFact | None,
         options: ContentOptions,
         streams: ContentStreams,
     ) -> None:
-        self._opener = BodyOpener(http, path, mailbox)
+        self._opener = opener
         self._listed = attachment
         self._key = content_key(attachment)
         self._host = host

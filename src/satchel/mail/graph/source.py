@@ -16,6 +16,7 @@ from satchel.mail.graph.content import GraphContent, content_key
 from satchel.mail.graph.http import GraphHttp
 from satchel.mail.graph.identity import Identity
 from satchel.mail.graph.ids import Place, attachment_graph_id, attachment_path, message_path, read_locator
+from satchel.mail.graph.opening import BodyOpener
 from satchel.mail.graph.options import GraphOptions
 from satchel.mail.graph.placeholders import Placeholders
 from satchel.mail.graph.streams import ContentStreams
@@ -110,15 +111,15 @@ class GraphSource:
         bodies = AttachmentBodies(self._http, self._identity, message, wanted)
         try:
             attachment = await self._attachment(message, attachment_id, wanted, bodies)
+            # A placeholder may be of any kind.
+            self._refuse_unready(message, [attachment])
             if not attachment.is_file:
                 raise NotDownloadable("Only file attachments can be downloaded.")
-            self._refuse_unready(message, [attachment])
             key = content_key(attachment)
+            path = attachment_path(message.mailbox, self._identity.current_id(message), wanted) + "/$value"
             content = GraphContent(
-                bodies,
-                attachment_path(message.mailbox, self._identity.current_id(message), wanted) + "/$value",
+                BodyOpener(bodies, path, message.mailbox),
                 attachment,
-                message.mailbox,
                 self._host,
                 (await self._facts([key])).get(key),
                 self._options.content,

@@ -222,6 +222,7 @@ async def test_a_body_that_breaks_never_looks_complete(
 
 
 SHA256 = hashlib.sha256(DATA).hexdigest()
+TAKES_TRAILERS = {"te": "trailers"}
 DIGEST = f"sha-256=:{b64encode(hashlib.sha256(DATA).digest()).decode()}:"
 
 
@@ -231,7 +232,7 @@ async def test_a_known_digest_is_told(
     content: MemoryContent, download: Download, asked: dict[str, str], status: int, method: str
 ) -> None:
     content.sha256 = SHA256
-    answer = await download(asked, method=method, takes_trailers=True)
+    answer = await download(asked | TAKES_TRAILERS, method=method)
     assert answer.headers["repr-digest"] == DIGEST
     assert answer.status == (200 if method == "HEAD" else status)
     assert "trailer" not in answer.headers
@@ -240,7 +241,7 @@ async def test_a_known_digest_is_told(
 
 async def test_a_digest_that_the_reading_brings_follows_the_body(content: MemoryContent, download: Download) -> None:
     content.size, content.found_sha256 = None, SHA256
-    answer = await download(takes_trailers=True)
+    answer = await download(TAKES_TRAILERS)
     assert (answer.status, answer.body, answer.complete) == (200, DATA, True)
     assert (answer.headers["trailer"], answer.trailers) == ("Repr-Digest", {"repr-digest": DIGEST})
     assert "repr-digest" not in answer.headers
@@ -248,16 +249,16 @@ async def test_a_digest_that_the_reading_brings_follows_the_body(content: Memory
 
 async def test_no_trailer_without_a_digest(content: MemoryContent, download: Download) -> None:
     content.size = None
-    answer = await download(takes_trailers=True)
+    answer = await download(TAKES_TRAILERS)
     assert (answer.complete, answer.trailers) == (True, {})
 
 
-@pytest.mark.parametrize(("size", "takes_trailers"), [(None, False), (len(DATA), True)])
+@pytest.mark.parametrize(("size", "headers"), [(None, {}), (len(DATA), TAKES_TRAILERS)])
 async def test_no_trailer_where_it_is_not_wanted_or_the_length_is_known(
-    content: MemoryContent, download: Download, size: int | None, takes_trailers: bool
+    content: MemoryContent, download: Download, size: int | None, headers: dict[str, str]
 ) -> None:
     content.size, content.found_sha256 = size, SHA256
-    answer = await download(takes_trailers=takes_trailers)
+    answer = await download(headers)
     assert (answer.body, answer.complete, answer.trailers) == (DATA, True, {})
     assert "trailer" not in answer.headers
 

@@ -8,6 +8,7 @@ from satchel.contract.attachments import Attachment, AttachmentType
 from satchel.mail.graph.body import EndNotShown
 from satchel.mail.graph.content import GraphContent
 from satchel.mail.graph.errors import GraphRefusal
+from satchel.mail.graph.opening import BodyOpener
 from satchel.mail.graph.options import ContentOptions
 from satchel.mail.graph.streams import ContentStreams
 from satchel.mail.host import ContentFact
@@ -127,9 +128,8 @@ class Setting:
         self.streams = ContentStreams(sleep=self.waits.sleep, jitter=lambda: 0.5)
 
     def content(self) -> GraphContent:
-        return GraphContent(
-            self.server, PATH, self.attachment, MAILBOX, self.host, self.fact, self.options, self.streams
-        )
+        opener = BodyOpener(self.server, PATH, MAILBOX)
+        return GraphContent(opener, self.attachment, self.host, self.fact, self.options, self.streams)
 
 
 async def read(content: GraphContent, start: int = 0, stop: int | None = None) -> bytes:
