@@ -236,7 +236,8 @@ async def test_an_application_without_permission_is_transient_trouble() -> None:
 
 
 async def test_a_placeholder_is_waited_for_and_then_given_out_as_it_is() -> None:
-    mail = Mail(listed("a.pdf"), listed("ATP Scan In Progress"))
+    placeholder = listed("ATP Scan In Progress", **{"@odata.type": "#microsoft.graph.itemAttachment"})
+    mail = Mail(listed("a.pdf"), placeholder)
     source = mail.source()
     for call in (source.list(REF), source.describe(REF), source.open(REF, "AAkAATP_Scan_In_Progress")):
         with pytest.raises(NotReady) as caught:
