@@ -17,7 +17,7 @@ from satchel.durable.database import sqlite_url
 from satchel.durable.engine import DurableEngine
 from satchel.gateway.addresses import parse_networks
 from satchel.gateway.admission import Admission
-from satchel.gateway.api.application import build_application
+from satchel.gateway.api.application import ApiOptions, build_application
 from satchel.gateway.api.boundary import Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.api.proxies import TrustedProxies
@@ -143,11 +143,13 @@ async def _api(settings: GatewaySettings, store: Store, served: _Served, observe
             _admission(store, limits, served, service, observers.tracing),
             service,
             Readiness(store, probes, (served.checks, limit_checks)).checks,
-            public_url=settings.public_url,
+            options=ApiOptions(
+                public_url=settings.public_url,
+                archive_threads=settings.limits.archives,
+                not_found_hold_seconds=settings.not_found_hold_seconds,
+                docs_page=settings.docs_page,
+            ),
             observers=observers,
-            archive_threads=settings.limits.archives,
-            not_found_hold_seconds=settings.not_found_hold_seconds,
-            docs_page=settings.docs_page,
             others=_notification_operations(store, served, observers.metrics),
         )
         trusted = parse_networks(settings.trusted_proxies)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from satchel.contract.scopes import Scope
 from satchel.gateway.admission import Admission
-from satchel.gateway.api.application import build_application
+from satchel.gateway.api.application import ApiOptions, build_application
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
@@ -96,8 +96,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
             admission,
             AttachmentService({DEFAULT_ACCOUNT_ID: source}),
             checks,
-            public_url=public_url,
-            docs_page=docs_page,
+            options=ApiOptions(public_url=public_url, docs_page=docs_page),
         )
 
     return make

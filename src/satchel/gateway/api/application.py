@@ -1,6 +1,7 @@
 """The HTTP API as one ASGI application: its operations, and the layers that every call passes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
@@ -15,24 +16,35 @@ from satchel.gateway.api.routing import Failures, Operation, build_router
 from satchel.gateway.service import AttachmentService
 
 
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """How the API behaves, from the settings."""
+
+    public_url: str | None = None
+    archive_threads: int = 16
+    not_found_hold_seconds: float = 0.0
+    docs_page: bool = True
+
+
+DEFAULTS = ApiOptions()
+
+
 def build_application(
     admission: Admission,
     service: AttachmentService,
     ready: Ready,
     *,
-    public_url: str | None = None,
+    options: ApiOptions = DEFAULTS,
     observers: Observers = NOBODY,
-    archive_threads: int = 16,
-    not_found_hold_seconds: float = 0.0,
-    docs_page: bool = True,
     others: Sequence[Operation] = (),
 ) -> ASGIApp:
     """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works; `others` are
     operations beside the API's own."""
-    archives = Archives(service, threads=archive_threads)
-    router = build_router((*build_operations(admission, service, archives, ready, docs_page=docs_page), *others))
-    failures = Failures(router, public_url=public_url, holding=Holding(not_found_hold_seconds))
-    return Boundary(failures, public_url=public_url, observers=observers)
+    archives = Archives(service, threads=options.archive_threads)
+    operations = build_operations(admission, service, archives, ready, docs_page=options.docs_page)
+    holding = Holding(options.not_found_hold_seconds)
+    failures = Failures(build_router((*operations, *others)), public_url=options.public_url, holding=holding)
+    return Boundary(failures, public_url=options.public_url, observers=observers)
 
 
 def build_operations(
