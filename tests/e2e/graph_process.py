@@ -78,3 +78,5 @@ def graph_process(folder: Path, *options: str, mailboxes: tuple[str, ...]) -> It
     finally:
         process.terminate()
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
