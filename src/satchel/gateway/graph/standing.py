@@ -10,7 +10,7 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.subscriptions import count_subscriptions
 from satchel.mail.host import SubscriptionStatus
 
-INTERVAL_SECONDS = 15.0
+INTERVAL_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 

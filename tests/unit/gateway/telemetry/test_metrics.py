@@ -109,3 +109,17 @@ async def test_the_page() -> None:
     assert (await call(page, "/")).status == 404
     refused = await call(page, "/metrics", method="POST")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_what_is_kept_elsewhere_is_read_when_it_is_asked_for() -> None:
+    metrics, counts, standing = Metrics(), {"ok": 1, "throttled": 0}, {"active": 2}
+    metrics.read_counter("things", "Things.", lambda: counts["ok"])
+    metrics.read_counters("calls", "Calls.", "outcome", lambda: counts)
+    metrics.read_gauges("subscriptions", "Subscriptions.", "status", lambda: standing)
+    assert (await samples(metrics))["satchel_gateway_calls_total{outcome=ok}"] == 1
+    counts["ok"], standing["active"] = 5, 0
+    seen = await samples(metrics)
+    assert seen["satchel_gateway_things_total{}"] == 5
+    assert seen["satchel_gateway_calls_total{outcome=ok}"] == 5
+    assert seen["satchel_gateway_calls_total{outcome=throttled}"] == 0
+    assert seen["satchel_gateway_subscriptions{status=active}"] == 0
