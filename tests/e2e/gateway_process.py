@@ -98,7 +98,7 @@ class Gateway:
     def start(self) -> None:
         """Start it and wait until it is ready."""
         self.process = self.spawn()
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + 60
         while time.monotonic() < give_up and self.process.poll() is None:
             listening = re.search(r'"port": ?(\d+), ?"event": ?"listening"', self.log)
             if listening is not None:
