@@ -93,7 +93,7 @@ class GraphHttp:
         patience_seconds: float | None = None,
     ) -> T:
         """What is there, decoded from JSON. Raises `TooLarge` beyond `max_bytes`."""
-        call = self._call("GET", path, mailbox, params=params, prefer=prefer, repeatable=True)
+        call = self._call("GET", path, mailbox, params=params, headers={"Prefer": _prefer(prefer)}, repeatable=True)
         call = replace(call, patience_seconds=patience_seconds)
         return await self._with_retries(call, _decoder(as_, max_bytes))
 
@@ -168,14 +168,13 @@ class GraphHttp:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        prefer: Sequence[str] = (),
         body: Any = None,
         repeatable: bool,
     ) -> _Call:
         all_headers = {
             "Accept-Encoding": "identity",
             "User-Agent": f"Satchel/{__version__}",
-            "Prefer": ", ".join([IMMUTABLE_IDS, *prefer]),
+            "Prefer": _prefer(),
             **(headers or {}),
         }
         if body is not None:
@@ -298,6 +297,10 @@ class GraphHttp:
         if failure.status < 400:
             return unusable("it leads elsewhere")
         return GraphRefusal(failure.status, failure.code, failure.retry_after_seconds)
+
+
+def _prefer(others: Sequence[str] = ()) -> str:
+    return ", ".join([IMMUTABLE_IDS, *others])
 
 
 def _decoder(as_: type[T], max_bytes: int) -> _Use[T]:

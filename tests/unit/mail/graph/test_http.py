@@ -331,6 +331,12 @@ async def test_a_body_never_ends_silently(answer: FakeAnswer) -> None:
     await body.aclose()
 
 
+async def test_a_stream_is_not_led_elsewhere() -> None:
+    graph = FakeGraph.of(FakeAnswer(302, b"page", {"Location": "https://evil.example/"}))
+    with pytest.raises(SourceUnavailable):
+        await http_over(graph).stream("things/$value", mailbox=A)
+
+
 async def test_a_call_that_is_cancelled_holds_nothing() -> None:
     async def hang(asked: Asked) -> FakeAnswer:
         await asyncio.sleep(1_000)

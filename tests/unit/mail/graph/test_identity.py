@@ -106,6 +106,7 @@ async def test_one_that_has_moved_is_found_by_its_message_id_and_stays_found(mai
     # It was there before, so nobody waits for it to appear.
     assert asyncio.get_running_loop().time() == 0
     assert identity.current_id(REF) == NEW
+    assert "internetMessageId eq '<it''s@x>'" in [unquote(asked.params.get("$filter", "")) for asked in graph.asked]
     before = len(graph.asked)
     assert await identity.at_place(REF, reading(identity, graph)) == NEW
     assert len(graph.asked) == before + 1
@@ -129,6 +130,8 @@ async def test_the_index_of_the_search_may_be_behind(mail: Mail) -> None:
     graph, identity = over(mail)
     with pytest.raises(MessageNotFound):
         await identity.at_place(REF, reading(identity, graph))
+    # What was just not there is not asked for once more.
+    assert len(graph.asked) == 3
 
 
 HITS: list[tuple[list[dict[str, Any]], str | None]] = [

@@ -254,6 +254,7 @@ async def test_what_stood_there_while_scanning_is_not_remembered() -> None:
     source = mail.source()
     with pytest.raises(NotReady):
         await source.list(REF)
+    assert source._attachments.listed(MAILBOX, MESSAGE, "AAkAATP_Scan_In_Progress") is None
     mail.attachments = [listed("a.pdf")]
     assert [each.name for each in await source.list(REF)] == ["a.pdf"]
 
