@@ -98,15 +98,17 @@ def test_what_is_counted_and_what_the_doctor_says(tmp_path: Path) -> None:
     assert set(found.values()) == {"good"}
 
 
-def test_it_starts_without_graph_and_says_that_it_is_not_ready(tmp_path: Path) -> None:
+def test_it_starts_without_graph_and_says_what_it_cannot_do(tmp_path: Path) -> None:
     with graph_thread(MAILBOX) as graph:
         nowhere = f"https://127.0.0.1:{free_port()}"
         settings = graph.gateway_settings(MAILBOX) | {"graph.base_url": nowhere, "graph.authority": nowhere}
         with gateway(tmp_path / "gateway", None, settings | {"graph.patience_seconds": 1.0}) as running:
             running.process = running.spawn()
-            url = until(lambda: _listening(running), "the port")
-            assert requests.get(f"{url}/healthz", timeout=10).status_code == 200
-            assert requests.get(f"{url}/readyz", timeout=10).json()["checks"]["intake"] is False
+            running.url = until(lambda: _listening(running), "the port")
+            assert requests.get(f"{running.url}/healthz", timeout=10).status_code == 200
+            answer = asked(running, LIST_ATTACHMENTS.url(message_id="AAMk" + "x" * 60))
+            assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "upstream_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
             assert running.end(signal.SIGTERM) == 0
 
 
