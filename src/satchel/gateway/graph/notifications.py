@@ -4,6 +4,7 @@ the work comes later (Graph: "Receive change notifications through webhooks", an
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +21,8 @@ from satchel.mail.host import hash_client_state
 NOTIFICATIONS = Route("/notifications/graph", ("POST",), scopes=frozenset(), cost=0, needs_key=False)
 LIFECYCLE = Route("/notifications/graph/lifecycle", ("POST",), scopes=frozenset(), cost=0, needs_key=False)
 _MAX_BODY_BYTES = 1024 * 1024
+# More than a body can hold of Graph's own, which have some hundred bytes each.
+_MAX_NOTICES = 5000
 _MAX_TOKEN_CHARACTERS = 4096
 _CREATED = "created"
 
@@ -36,7 +39,7 @@ class _Notification(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Body(msgspec.Struct, frozen=True):
-    value: list[_Notification]
+    value: Annotated[list[_Notification], msgspec.Meta(max_length=_MAX_NOTICES)]
 
 
 class Notifications:

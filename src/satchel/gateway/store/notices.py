@@ -17,6 +17,10 @@ REMOVED = "subscriptionRemoved"
 MISSED = "missed"
 REAUTHORIZE = "reauthorizationRequired"
 
+# Rather than to ask for more secrets than this, the whole table is read: it is as small as the settings are, and
+# what strangers post is not, nor may it pass SQLite's bound on parameters.
+_MOST_SECRETS = 500
+
 # The message that an id of the mail server's is, in a mailbox; None for what is no id.
 NameMessage = Callable[[str, str], MessageRef | None]
 
@@ -52,7 +56,9 @@ def take_notices(
 
 
 def _subscriptions_of(engine: sa.Engine, hashes: Collection[str]) -> dict[str, sa.Row[tuple[object, ...]]]:
-    query = sa.select(graph_subscriptions).where(graph_subscriptions.c.client_state_hash.in_(hashes))
+    query = sa.select(graph_subscriptions)
+    if len(hashes) <= _MOST_SECRETS:
+        query = query.where(graph_subscriptions.c.client_state_hash.in_(hashes))
     with engine.connect() as connection:
         return {row.client_state_hash: row for row in connection.execute(query)}
 

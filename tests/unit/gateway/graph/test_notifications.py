@@ -198,6 +198,7 @@ async def test_what_says_nothing_of_a_message_is_taken_and_leaves_nothing(
         b'{"value":[{"resourceData":7}]}',
         b"\xff" * 99,
         b"[" * 100_000,
+        b'{"value":[' + b"{}," * 5000 + b"{}]}",
     ],
     ids=lambda body: repr(body[:20]),
 )
@@ -214,6 +215,14 @@ async def test_what_is_no_collection_of_notifications_is_refused(
 
 async def test_a_body_is_bounded(post: Post) -> None:
     assert (await post(body=b'{"value": [' + b" " * 1024 * 1024 + b"]}")).status == 413
+
+
+async def test_secrets_of_strangers_spoil_no_post_of_ours(engine: sa.Engine, post: Post, host: StoredHost) -> None:
+    await host.save_subscription(subscription("secret"))
+    guesses = [[{"clientState": f"{body}-{number}"} for number in range(5000)] for body in range(60)]
+    answers = await asyncio.gather(post(created("A1")), *(post(*guess) for guess in guesses), post(created("A2")))
+    assert {answer.status for answer in answers} == {202}
+    assert len(pending(engine)) == 2
 
 
 async def test_word_of_a_subscriptions_life(post: Post, host: StoredHost) -> None:
