@@ -178,6 +178,7 @@ async def test_a_message_that_graph_does_not_know_yet(office: GraphOffice, sourc
     mail = message_with_files(1, FILES, SIZE)
     message_id = office.simulator.deliver(MAILBOX, mail)
     await read_all(source, Place(message_id).ref(MAILBOX))
+    assert [call.status for call in office.simulator.calls][:2] == [404, 200]
 
 
 async def test_a_placeholder_becomes_the_files(office: GraphOffice, source: GraphSource) -> None:

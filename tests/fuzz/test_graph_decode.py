@@ -90,10 +90,12 @@ def test_messages(value: Any) -> None:
     assert not set(summary.subject) & set("\r\n\0")
 
 
-@given(st.binary(max_size=200))
+@given(st.binary(max_size=200) | st.builds(msgspec.json.encode, st.fixed_dictionaries({"error": thing("code") | JUNK})))
 def test_bytes_of_any_kind(body: bytes) -> None:
-    error_code(body)
-    value_of(lambda: get(body, Page[decode.WireAttachment]))
+    code = error_code(body)
+    assert code == "" or (code.isascii() and code.replace("_", "").replace(".", "").isalnum() and len(code) <= 100)
+    page = value_of(lambda: get(body, Page[decode.WireAttachment]))
+    assert page is None or all(isinstance(each.id, str) for each in page.value)
 
 
 @given(st.integers(300, 599), st.binary(max_size=100), st.dictionaries(st.just("Retry-After"), st.text(max_size=12)))

@@ -89,15 +89,8 @@ class Attachments:
         return shown
 
 
-async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B], *, at_once: bool) -> tuple[A, B]:
-    """Both results, one after the other or at once. The error of the first that fails; the other is cancelled."""
-    if not at_once:
-        try:
-            found = await first
-        except BaseException:
-            second.close()
-            raise
-        return found, await second
+async def both(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both results, asked for at once. The error of the first that fails; the other is cancelled."""
     tasks = asyncio.create_task(first), asyncio.create_task(second)
     try:
         return await tasks[0], await tasks[1]

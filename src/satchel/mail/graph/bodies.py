@@ -69,6 +69,11 @@ class AttachmentBodies:
 
 async def _drop(ahead: asyncio.Task[GraphBody]) -> None:
     ahead.cancel()
+    # It is closed also where whoever waits here is cancelled.
+    ahead.add_done_callback(_close_unwanted)
     await asyncio.wait({ahead})
+
+
+def _close_unwanted(ahead: asyncio.Task[GraphBody]) -> None:
     if not ahead.cancelled() and ahead.exception() is None:
-        await ahead.result().aclose()
+        ahead.result().close()

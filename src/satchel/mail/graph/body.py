@@ -65,6 +65,10 @@ class GraphBody:
 
     async def aclose(self) -> None:
         """Close it; a second time does nothing."""
+        self.close()
+
+    def close(self) -> None:
+        """The same, for who cannot wait."""
         if self._bodies is not None:
             self._bodies.count -= 1
             self._bodies = None

@@ -89,8 +89,7 @@ class GraphSource:
                 as_=decode.WireMessage,
                 params={"$select": decode.MESSAGE_FIELDS},
             )
-            at_once = self._http.free_places(mailbox) >= 2
-            return await both(envelope, self._attachments.list(mailbox, graph_id), at_once=at_once)
+            return await both(envelope, self._attachments.list(mailbox, graph_id))
 
         found, listed = await self._identity.at_place(message, at)
         summary = decode.summary(found, mailbox, has_attachments=any(not each.is_inline for each in listed))
@@ -146,20 +145,19 @@ class GraphSource:
     async def _attachment(
         self, message: MessageRef, attachment_id: str, wanted: str, bodies: AttachmentBodies
     ) -> Attachment:
-        """What is to be opened: from the list of just now, or asked for, if there is room together with its body."""
+        """What is to be opened: from the list of just now, or asked for, together with its body if there is room."""
         mailbox = message.mailbox
         listed = self._attachments.listed(mailbox, self._identity.current_id(message), attachment_id)
         if listed is not None:
             return listed
-        if self._http.free_places(mailbox) >= 2:
-            bodies.ask_ahead()
-            try:
-                return await self._identity.at_attachment(
-                    message, lambda at: self._attachments.one(mailbox, at, wanted, patience_seconds=0.0)
-                )
-            except SourceUnavailable:
-                # With a body in hand it may not wait for a place of the same mailbox; without one it may.
-                await bodies.aclose()
+        bodies.ask_ahead()
+        try:
+            return await self._identity.at_attachment(
+                message, lambda at: self._attachments.one(mailbox, at, wanted, patience_seconds=0.0)
+            )
+        except SourceUnavailable:
+            # With a body in hand it may not wait for a place of the same mailbox; without one it may.
+            await bodies.aclose()
         return await self._identity.at_attachment(message, lambda at: self._attachments.one(mailbox, at, wanted))
 
     def _refuse_unready(

@@ -42,7 +42,7 @@ class AdaptiveLimit:
     @property
     def free(self) -> int:
         """Places that could be had at once."""
-        return 0 if self._waiting else max(0, self.size - self._in_use)
+        return max(0, self.size - self._in_use)
 
     @property
     def shrunk_at(self) -> float:

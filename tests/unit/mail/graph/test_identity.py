@@ -114,6 +114,18 @@ async def test_one_that_has_moved_is_found_by_its_message_id_and_stays_found(mai
     assert await identity.at_place(REF, reading(identity, graph)) == OLD
 
 
+async def test_one_that_is_found_nowhere_is_looked_for_anew_the_next_time(mail: Mail) -> None:
+    mail.messages[A, NEW] = "<it's@x>"
+    graph, identity = over(mail)
+    assert await identity.at_place(REF, reading(identity, graph)) == NEW
+    mail.messages, mail.hits = {}, []
+    with pytest.raises(MessageNotFound):
+        await identity.at_place(REF, reading(identity, graph))
+    # It is back where it was at first, and the search does not know that yet.
+    mail.messages[A, OLD] = "<it's@x>"
+    assert await identity.at_place(REF, reading(identity, graph)) == OLD
+
+
 async def test_one_that_is_gone_is_gone(mail: Mail) -> None:
     graph, identity = over(mail)
     with pytest.raises(MessageNotFound):
