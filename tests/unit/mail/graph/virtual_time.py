@@ -1,4 +1,4 @@
-"""An event loop whose time passes only while there is nothing else to do: waiting costs nothing, order stays as it is."""
+"""An event loop whose time passes only while nothing else is left: waiting costs nothing, order stays as it is."""
 
 import asyncio
 import selectors
