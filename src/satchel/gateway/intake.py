@@ -118,7 +118,7 @@ class Intake:
     async def take(self, batch: Batch) -> None:
         """Index what is new in a batch of the source and ask for its deliveries; all of it is durable afterwards."""
         for part in _slices(batch.messages, _SLICE):
-            await self._take_slice({ref.message_id: ref for ref in part})
+            await self._take_slice({ref.message_id: ref for ref in part}, is_baseline=batch.is_baseline)
         self._rest_is_new |= batch.rest_is_new
         if batch.read_to_end or batch.rest_is_new:
             await self._end_baselines(batch.read_to_end)
@@ -204,7 +204,7 @@ class Intake:
         finally:
             self._busy.discard(mailbox)
 
-    async def _take_slice(self, refs: dict[str, MessageRef]) -> None:
+    async def _take_slice(self, refs: dict[str, MessageRef], *, is_baseline: bool) -> None:
         unheard_of = {ref.mailbox for ref in refs.values()} - await self._indexed_mailboxes()
         if unheard_of and self._rest_is_new:
             # Before its messages, so that a crash does not make a baseline of those that follow.
@@ -217,11 +217,17 @@ class Intake:
             pending = await self._store.call(find_pending, self._account_id, [ref.message_id for ref in new])
             now = self._now()
             await self._describe(
-                [PendingMessage(ref, now) for ref in new if (ref.mailbox, ref.message_id) not in pending]
+                [PendingMessage(ref, now) for ref in new if (ref.mailbox, ref.message_id) not in pending],
+                is_baseline=is_baseline,
             )
 
-    async def _describe(self, messages: Sequence[PendingMessage], pending: Sequence[MessageRef] = ()) -> None:
-        """Describe messages and write down what became of each; `pending` are those that were pending so far."""
+    async def _describe(
+        self, messages: Sequence[PendingMessage], pending: Sequence[MessageRef] = (), *, is_baseline: bool = False
+    ) -> None:
+        """Describe messages and write down what became of each; `pending` are those that were pending so far.
+
+        The baseline is also what is in a mailbox that is not indexed to the end.
+        """
         indexed = await self._indexed_mailboxes()
         verdicts: list[tuple[PendingMessage, Verdict]] = []
         in_trouble: set[str] = set()
@@ -234,10 +240,8 @@ class Intake:
             for message, result in zip(group, described, strict=True):
                 if isinstance(result, BaseException) and not isinstance(result, Exception):
                     raise result
-                is_baseline = message.ref.mailbox not in indexed
-                verdict = judge(
-                    message, result, is_baseline=is_baseline, now=now, patience_seconds=self._patience_seconds
-                )
+                is_old = is_baseline or message.ref.mailbox not in indexed
+                verdict = judge(message, result, is_baseline=is_old, now=now, patience_seconds=self._patience_seconds)
                 verdicts.append((message, verdict))
                 self._log_failure(message, result, verdict)
         await self._write_down(verdicts, pending)

@@ -96,13 +96,15 @@ class Batch:
 
     `read_to_end` names the mailboxes whose first full pass has ended with this batch's messages, and `ends_first_pass`
     says that this is so for all that could be read. `rest_is_new`: any mailbox that is not there yet will be new when
-    it comes, with all that is in it.
+    it comes, with all that is in it. `is_baseline`: these messages were there before the source first looked, which the
+    source may know better than an index that another source filled before.
     """
 
     messages: Sequence[MessageRef] = ()
     read_to_end: frozenset[str] = frozenset()
     ends_first_pass: bool = False
     rest_is_new: bool = False
+    is_baseline: bool = False
 
 
 class AttachmentContent(Protocol):

@@ -60,12 +60,13 @@ def read_cursor(text: str | None) -> Cursor | None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The messages of one page, and the cursor to keep once they are taken. `envelopes` are those of messages that
-    were there before anybody watched, so that nobody need ask for each."""
+    """The messages of one page, and the cursor to keep once they are taken. Those of the baseline were there before
+    anybody watched, and have their `envelopes` with them, so that nobody need ask for each."""
 
     messages: list[MessageRef]
     cursor: Cursor
     envelopes: Mapping[str, MessageSummary] = field(default_factory=dict)
+    is_baseline: bool = False
 
 
 async def read_folder(
@@ -96,7 +97,7 @@ async def read_folder(
 
 
 async def _round(http: GraphHttp, mailbox: str, folder: str, cursor: Cursor) -> AsyncIterator[Step]:
-    has_envelopes = cursor.read_at is None and cursor.since is None
+    is_baseline = cursor.read_at is None and cursor.since is None
     seen: set[str] = set()
     while True:
         page = await http.get(
@@ -112,8 +113,9 @@ async def _round(http: GraphHttp, mailbox: str, folder: str, cursor: Cursor) -> 
             messages=[decode.place(each).ref(mailbox) for each in found],
             cursor=_at_end(cursor) if cursor.is_round else cursor,
             envelopes={summary.ref.message_id: summary for summary in _summaries(found, mailbox)}
-            if has_envelopes
+            if is_baseline
             else {},
+            is_baseline=is_baseline,
         )
         if cursor.is_round:
             return

@@ -176,7 +176,7 @@ class _Run:
             cursor = read_cursor(await self._host.cursor(key))
             async for step in read_folder(self._http, mailbox, folder, cursor, is_known=is_known, now=self._now):
                 if step.messages:
-                    await self._give(Batch(step.messages), step.envelopes)
+                    await self._give(Batch(step.messages, is_baseline=step.is_baseline), step.envelopes)
                 await self._host.save_cursor(key, step.cursor.text())
         if mailbox not in self._read:
             await self._give(Batch(read_to_end=frozenset({mailbox})))

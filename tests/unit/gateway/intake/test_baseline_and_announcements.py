@@ -51,6 +51,22 @@ async def test_what_arrives_while_the_gateway_is_down_is_announced(start: Start,
     assert asked(queue) == ids(webhook, "while-down")
 
 
+async def test_what_the_source_says_is_old_is_not_announced_though_its_mailbox_was_indexed_before(
+    engine: sa.Engine, start: Start, intake: Intake, source: MemorySource, webhook: str
+) -> None:
+    await intake.take(batch("of the source before"))
+    await intake.take(first_pass_ends())
+    queue = RememberingQueue()
+    other_source = start(queue)
+    source.failures["old-2"] = SourceUnavailable("not just now")
+    await other_source.take(Batch([ref("old-1"), ref("old-2")], is_baseline=True))
+    source.failures.clear()
+    await other_source.take_up_pending()
+    await other_source.take(batch("new"))
+    assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["old-1", "old-2"]) == {"old-1", "old-2"}
+    assert asked(queue) == ids(webhook, "new")
+
+
 async def test_a_baseline_that_a_crash_cut_short_goes_on(start: Start, intake: Intake, webhook: str) -> None:
     await intake.take(batch("old-1"))
     queue = RememberingQueue()
