@@ -29,8 +29,8 @@ class Attachments:
     def __init__(self, http: GraphHttp) -> None:
         self._http = http
         self._lists: RecentlyFound[tuple[str, str], Sequence[Attachment]] = RecentlyFound(_MOST_LISTS, _LIST_SECONDS)
-        # A received message's text does not change. None: it is too large to be looked at.
-        self._texts: RecentlyFound[tuple[str, str], inline.Shown] = RecentlyFound(_MOST_TEXTS)
+        # A received message's text does not change: what was asked of it, and what it said.
+        self._texts: RecentlyFound[tuple[str, str], tuple[frozenset[str], inline.Shown]] = RecentlyFound(_MOST_TEXTS)
 
     async def list(self, mailbox: str, message: str) -> Sequence[Attachment]:
         """All attachments in the message's order, with the sizes that they have in the server's store. Raises
@@ -41,8 +41,7 @@ class Attachments:
         async for page in self._http.pages(path, mailbox=mailbox, as_=Page[decode.WireAttachment], params=params):
             listed.extend(page.value)
         found = decode.attachments(listed)
-        shown = await self._shown(mailbox, message) if inline.needs_body(found) else inline.Shown(frozenset())
-        found = inline.with_inline(found, shown)
+        found = inline.with_inline(found, await self._shown(mailbox, message, inline.in_question(found)))
         self._lists.put((mailbox, message), found)
         return found
 
@@ -69,10 +68,13 @@ class Attachments:
         )
         return decode.without_flag(decode.attachment(found))
 
-    async def _shown(self, mailbox: str, message: str) -> inline.Shown:
+    async def _shown(self, mailbox: str, message: str, asked: frozenset[str]) -> inline.Shown:
+        if not asked:
+            return inline.Shown(frozenset())
         key = (mailbox, message)
-        if (known := self._texts.get(key)) is not None:
-            return known
+        known = self._texts.get(key)
+        if known is not None and asked <= known[0]:
+            return known[1]
         try:
             body = await self._http.get(
                 message_path(mailbox, message),
@@ -84,8 +86,8 @@ class Attachments:
         except TooLarge:
             shown = inline.Shown(None)
         else:
-            shown = inline.shown_by(body)
-        self._texts.put(key, shown)
+            shown = inline.shown_by(body, asked)
+        self._texts.put(key, (asked, shown))
         return shown
 
 

@@ -31,22 +31,23 @@ class WireBody(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The content ids that a text shows; None where it could not be looked at."""
+    """Which of the content ids that were asked about a text shows; None where it could not be looked at."""
 
     ids: frozenset[str] | None
 
 
-def needs_body(listed: Sequence[Attachment]) -> bool:
-    """Whether the message's text decides about any of its attachments."""
-    return any(_may_be_shown(each) for each in listed)
+def in_question(listed: Sequence[Attachment]) -> frozenset[str]:
+    """The content ids of the attachments about which the message's text decides."""
+    return frozenset(_same(each.content_id or "") for each in listed if _may_be_shown(each))
 
 
-def shown_by(message: WireBody) -> Shown:
-    """What the body shows. A plain text shows nothing, and `cid:` in it does no harm."""
+def shown_by(message: WireBody, asked: frozenset[str]) -> Shown:
+    """Which of the ids the body shows: no others are kept, since a sender may write a million into a text. A plain text
+    shows nothing, and `cid:` in it does no harm."""
     content = message.body.content if message.body is not None else None
     if not isinstance(content, str):
         return Shown(frozenset())
-    return Shown(frozenset(_same(each) for each in content_references(content.encode(errors="surrogatepass"))))
+    return Shown(asked.intersection(_same(each) for each in content_references(content.encode(errors="surrogatepass"))))
 
 
 def with_inline(listed: Sequence[Attachment], shown: Shown) -> list[Attachment]:

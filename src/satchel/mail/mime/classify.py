@@ -2,6 +2,7 @@
 
 import html
 import re
+from itertools import islice
 from urllib.parse import unquote
 
 from satchel.contract.attachments import AttachmentType
@@ -20,6 +21,8 @@ _ENCODINGS = {
     "uuencode": Encoding.UUENCODE,
 }
 _ENCODING_TOKEN = re.compile(rb"[\"'\s]*([A-Za-z0-9-]+)")
+# A text made of nothing else would be read for seconds.
+_MOST_REFERENCES = 10_000
 _CONTENT_REFERENCE = re.compile(rb"""cid:([^"'\s<>)]{1,998})""", re.IGNORECASE)
 
 
@@ -69,5 +72,6 @@ def content_id(part: Part) -> str | None:
 
 
 def content_references(body: bytes) -> set[str]:
-    """The content ids that a piece of HTML shows by `cid:` (RFC 2392)."""
-    return {html.unescape(unquote(decode_text(match[1]))) for match in _CONTENT_REFERENCE.finditer(body)}
+    """The content ids that a piece of HTML shows by `cid:` (RFC 2392), of the first 10,000 places where it does."""
+    places = islice(_CONTENT_REFERENCE.finditer(body), _MOST_REFERENCES)
+    return {html.unescape(unquote(decode_text(match[1]))) for match in places}

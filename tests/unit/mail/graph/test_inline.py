@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from satchel.contract.attachments import Attachment
-from satchel.mail.graph.inline import Shown, WireBody, needs_body, shown_by, with_inline
+from satchel.mail.graph.inline import Shown, WireBody, in_question, shown_by, with_inline
 
 
 def one(content_type: str, *, flag: bool | None, content_id: str | None = "logo@x", **fields: Any) -> Attachment:
@@ -37,7 +37,7 @@ PNG = "image/png"
     ],
 )
 def test_what_is_inline(attachment: Attachment, asks: bool, when_shown: bool, when_not: bool) -> None:
-    assert needs_body([attachment]) is asks
+    assert in_question([attachment]) == (frozenset({"logo@x"}) if asks else frozenset())
     (shown,) = with_inline([attachment], Shown(frozenset({"logo@x"})))
     (hidden,) = with_inline([attachment], Shown(frozenset({"other@x"})))
     assert (shown.is_inline, hidden.is_inline) == (when_shown, when_not)
@@ -62,9 +62,16 @@ def test_where_the_text_cannot_be_looked_at_the_flag_decides_for_pictures_alone(
 )
 def test_what_a_text_shows(body: object, ids: set[str]) -> None:
     message = msgspec.convert({"body": {"contentType": "html", "content": body}}, WireBody)
-    assert shown_by(message) == Shown(frozenset(ids))
+    assert shown_by(message, frozenset({"logo@x", "a@x", "b@x", "image001.png@01d"})) == Shown(frozenset(ids))
 
 
 @pytest.mark.parametrize("message", [{}, {"body": None}, {"body": {}}])
 def test_a_message_without_a_body_shows_nothing(message: dict[str, Any]) -> None:
-    assert shown_by(msgspec.convert(message, WireBody)) == Shown(frozenset())
+    assert shown_by(msgspec.convert(message, WireBody), frozenset({"a@x"})) == Shown(frozenset())
+
+
+def test_of_a_text_with_countless_pictures_only_what_was_asked_about_is_kept() -> None:
+    content = "cid:logo@x " + " ".join(f"cid:{number}@x" for number in range(200_000))
+    message = msgspec.convert({"body": {"content": content}}, WireBody)
+    # Beyond the first ten thousand places nobody looks.
+    assert shown_by(message, frozenset({"logo@x", "5@x", "199999@x"})) == Shown(frozenset({"logo@x", "5@x"}))

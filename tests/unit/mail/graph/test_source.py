@@ -107,6 +107,10 @@ async def test_the_text_is_asked_for_only_where_it_decides_and_only_once() -> No
     assert [each.is_inline for each in await source.list(REF)] == [False, False, True]
     await source.list(REF)
     assert mail.calls.count("") == 1
+    # One more picture, as after a scan: the text was not asked about that.
+    mail.attachments.append(listed("d.png", "image/png", isInline=True, contentId="d@x"))
+    assert [each.is_inline for each in await source.list(REF)] == [False, False, True, False]
+    assert mail.calls.count("") == 2
 
 
 @pytest.mark.parametrize(
