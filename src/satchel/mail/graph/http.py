@@ -30,6 +30,9 @@ IMMUTABLE_IDS = 'IdType="ImmutableId"'
 _MAX_JSON_BYTES = 32 * 1024 * 1024
 _MAX_FAILURE_BYTES = 64 * 1024
 _MAX_PAGES = 100_000
+# Graph counts within minutes. A longer pause, such as a date gives where a clock is wrong, is not believed.
+_LONGEST_PAUSE_SECONDS = 3600.0
+_WITH_CONTENT = frozenset({200, 206})
 
 T = TypeVar("T")
 P = TypeVar("P", bound=Page[Any])
@@ -143,11 +146,13 @@ class GraphHttp:
         headers: Mapping[str, str] | None = None,
         patience_seconds: float | None = None,
     ) -> GraphBody:
-        """An answer of success with its body still to come; the caller closes it."""
+        """An answer with content, the whole or a part, with its body still to come; the caller closes it."""
         call = self._call("GET", path, mailbox, headers=headers, repeatable=True)
         call = replace(call, patience_seconds=patience_seconds)
 
         async def take(answer: Answer, held: ExitStack) -> GraphBody:
+            if answer.status not in _WITH_CONTENT:
+                raise unusable("it has no content")
             return GraphBody(answer, held.pop_all(), self._bodies)
 
         return await self._with_retries(call, take)
@@ -252,7 +257,7 @@ class GraphHttp:
                 held.callback(answer.release)
                 if answer.status >= 300:
                     return await self._failure(call, answer, places)
-                if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                if _is_encoded(answer):
                     raise unusable("it is compressed, though it was asked not to be")
                 result = await use(answer, held)
             except Broken as error:
@@ -275,6 +280,8 @@ class GraphHttp:
     async def _failure(self, call: _Call, answer: Answer, places: Places) -> Failure:
         code = error_code(await _read_some(answer, _MAX_FAILURE_BYTES))
         wait_seconds = parse_retry_after(answer.headers.get("Retry-After"), self._now())
+        if wait_seconds is not None:
+            wait_seconds = min(wait_seconds, _LONGEST_PAUSE_SECONDS)
         if answer.status == THROTTLED:
             self._limits.throttled(call.mailbox, places.began, wait_seconds or 0.0)
         return Failure(answer.status, code, wait_seconds, may_have_acted=answer.status != THROTTLED)
@@ -301,6 +308,12 @@ class GraphHttp:
 
 def _prefer(others: Sequence[str] = ()) -> str:
     return ", ".join([IMMUTABLE_IDS, *others])
+
+
+def _is_encoded(answer: Answer) -> bool:
+    """Whether the body's bytes are others than those of what it stands for; chunks are the transport's."""
+    content, transfer = (answer.headers.get(name, "").lower() for name in ("Content-Encoding", "Transfer-Encoding"))
+    return content not in {"", "identity"} or transfer not in {"", "identity", "chunked"}
 
 
 def _decoder(as_: type[T], max_bytes: int) -> _Use[T]:

@@ -133,6 +133,26 @@ async def test_a_retry_after_beyond_the_patience_is_told_at_once_also_to_those_w
     assert len(graph.asked) == 1
 
 
+async def test_a_retry_after_of_years_is_not_believed() -> None:
+    graph = FakeGraph.of(refusal(429, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT"), ONE)
+    http = http_over(graph)
+    with pytest.raises(SourceUnavailable) as caught:
+        await http.get("things", mailbox=A, as_=Thing)
+    assert caught.value.retry_after_seconds == pytest.approx(3600)
+    await asyncio.sleep(3601)
+    assert (await http.get("things", mailbox=A, as_=Thing)).id == "1"
+
+
+@pytest.mark.parametrize("status", [202, 203, 204, 205])
+async def test_an_answer_without_content_is_no_body(status: int) -> None:
+    graph = FakeGraph.of(FakeAnswer(status, b"", {"Transfer-Encoding": "chunked"}))
+    http = http_over(graph)
+    with pytest.raises(SourceUnavailable):
+        await http.stream("file", mailbox=A)
+    assert graph.answers[0].released
+    assert http.free_places(A) == 4
+
+
 async def test_a_retry_after_may_be_a_date() -> None:
     graph = FakeGraph.of(refusal(429, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), ONE)
     assert (await get(graph)).id == "1"
@@ -257,6 +277,7 @@ async def test_refusals_have_status_and_code_and_nothing_else(answer: FakeAnswer
         FakeAnswer(200, b"\xff"),
         FakeAnswer(200, b"[" * 100_000),
         FakeAnswer(200, b'{"id": "1"}', {"Content-Encoding": "gzip"}),
+        FakeAnswer(200, b'{"id": "1"}', {"Transfer-Encoding": "gzip, chunked"}),
         FakeAnswer(302, b"", {"Location": "https://evil.example/"}),
     ],
 )
