@@ -71,8 +71,9 @@ class Subscribing:
         self._wanted = [Folder(mailbox, name) for mailbox in mailboxes for name in options.folders] if has_url else []
         self._active: set[str] = set()
         self._failures: dict[str, tuple[int, datetime]] = {}
-        # After a crash, or an answer that did not come, there may be subscriptions that nobody knows of.
-        self._has_orphans = has_url
+        # After a crash, or an answer that did not come, there may be subscriptions that nobody knows of; after a change
+        # of the settings, such as lead elsewhere.
+        self._has_strays = has_url
         self._places = asyncio.Semaphore(_AT_ONCE)
 
     def covers(self, mailbox: str) -> bool:
@@ -83,8 +84,8 @@ class Subscribing:
 
     async def tick(self) -> None:
         """Do what is due. What fails is logged, and due again after a while."""
-        if self._has_orphans and self._may_try("") and not await self._attempt("", "orphans", self._remove_orphans):
-            return
+        if self._has_strays and self._may_try(""):
+            await self._attempt("", "strays", self._remove_strays)
         rows = await self._host.subscriptions()
         actions = due_actions(rows, self._wanted, self._now())
         in_trouble = {action.folder.key for action in actions if action.act is Act.CREATE}
@@ -139,7 +140,7 @@ class Subscribing:
         try:
             made = await self._http.post("subscriptions", body, mailbox=None, as_=_Made)
         except SourceUnavailable:
-            self._has_orphans = True
+            self._has_strays = True
             raise
         await self._host.save_subscription(self._alive(row, made.expiration_date_time, made.id))
         # Nothing told of what came since the last look.
@@ -175,18 +176,29 @@ class Subscribing:
             await self._delete(row.subscription_id)
         await self._host.remove_subscription(row.key)
 
-    async def _remove_orphans(self) -> None:
-        """Subscriptions of ours at Graph that no row knows: their notifications would be refused for ever."""
-        rows = await self._host.subscriptions()
-        known = {row.subscription_id for row in rows}
+    async def _remove_strays(self) -> None:
+        """Subscriptions of ours at Graph that no row knows, whose notifications would be refused for ever, and those
+        that lead to an earlier URL of ours.
+
+        The rows are read last: whoever makes a subscription has written a row before.
+        """
+        pages = self._http.pages("subscriptions", mailbox=None, as_=Page[_Listed])
+        listed = [each async for page in pages for each in page.value]
+        own = await self._host.subscriptions()
+        foreign = await self._host.foreign_subscriptions()
         resources = {_same(folder.resource) for folder in self._wanted}
-        resources |= {_same(Folder(row.mailbox, row.folder).resource) for row in rows}
-        url = f"{self._options.notification_url}{NOTIFICATION_PATH}"
-        async for page in self._http.pages("subscriptions", mailbox=None, as_=Page[_Listed]):
-            for each in page.value:
-                if each.notification_url == url and _same(each.resource) in resources and each.id not in known:
-                    await self._delete(each.id)
-        self._has_orphans = False
+        resources |= {_same(Folder(row.mailbox, row.folder).resource) for row in own}
+        resources -= {_same(Folder(row.mailbox, row.folder).resource) for row in foreign if not row.subscription_id}
+        rows = {row.subscription_id: row for row in own}
+        known = {row.subscription_id for row in foreign}
+        for each in listed:
+            leads_here = _same(each.notification_url) == _same(f"{self._options.notification_url}{NOTIFICATION_PATH}")
+            if (row := rows.get(each.id)) is not None and not leads_here:
+                await self._host.save_subscription(replace(row, status=SubscriptionStatus.REMOVED))
+                await self._delete(each.id)
+            elif row is None and leads_here and _same(each.resource) in resources and each.id not in known:
+                await self._delete(each.id)
+        self._has_strays = False
 
     async def _delete(self, subscription_id: str) -> None:
         try:
@@ -196,6 +208,6 @@ class Subscribing:
                 raise
 
 
-def _same(resource: Any) -> str:
-    """A resource as Graph may spell it, to be compared."""
-    return unquote(resource).strip("/").lower() if isinstance(resource, str) else ""
+def _same(spelled: Any) -> str:
+    """A resource or URL as Graph may spell it, to be compared."""
+    return unquote(spelled).strip("/").lower() if isinstance(spelled, str) else ""

@@ -18,7 +18,7 @@ from satchel.mail.host import SourceHost
 from satchel.mail.source import Batch, MessageRef, MessageSummary, SourceError, SourceUnavailable
 
 _MAILBOXES_AT_ONCE = 8
-_TICK_SECONDS = 5.0
+_TICK_SECONDS = 2.0
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
 # Written once a mailbox's first round has ended: what is new to it afterwards has arrived.

@@ -30,13 +30,14 @@ def seconds(count: float) -> datetime:
 @dataclass
 class Office:
     """`failing` holds the status that every call about a mailbox, or to "subscriptions", is answered with; with
-    `refuses_posts` it is 400 for those that create, and with `loses_answers` these work and nobody hears of it."""
+    `refuses_posts` it is 400 for those that create, with `refuses_lists` 403 for those that list subscriptions, and with `loses_answers` these work and nobody hears of it."""
 
     folders: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     forgets: bool = False
     refuses_posts: bool = False
+    refuses_lists: bool = False
     loses_answers: bool = False
     longest_minutes: float = 4230
     host: MemoryHost = field(default_factory=MemoryHost)
@@ -84,6 +85,8 @@ class Office:
     def _subscription(self, asked: Asked, parts: list[str]) -> FakeAnswer:
         body = msgspec.json.decode(asked.request.body) if asked.request.body else {}
         if not parts:
+            if asked.request.method == "GET" and self.refuses_lists:
+                return refusal(403, "Forbidden")
             if asked.request.method == "GET":
                 return json({"value": list(self.subscriptions.values())})
             if self.refuses_posts:

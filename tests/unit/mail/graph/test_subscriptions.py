@@ -168,6 +168,39 @@ async def test_a_crash_between_the_post_and_its_row_leaves_one_subscription() ->
     assert len(office.subscriptions) == 3
 
 
+async def test_subscriptions_that_lead_to_an_earlier_url_are_made_anew() -> None:
+    office = Office()
+    await subscribing(office).tick()
+    [old] = office.subscriptions.values()
+    await subscribing(office, url="https://moved.example.com").tick()
+    [made] = office.subscriptions.values()
+    assert made["id"] != old["id"]
+    assert made["notificationUrl"] == "https://moved.example.com/notifications/graph"
+    assert [row.subscription_id for row in office.host.subscribed.values()] == [made["id"]]
+    assert office.gaps == [A, A]
+
+
+async def test_subscriptions_of_another_account_to_the_same_mailbox_are_let_alone() -> None:
+    office, other = Office(), Office()
+    other.subscriptions = office.subscriptions
+    await subscribing(office).tick()
+    [stands] = office.host.subscribed.values()
+    # The other one may still wait for the answer that brings the id.
+    for row in (stands, replace(stands, status=CREATING, subscription_id=None)):
+        other.host.foreign = [row]
+        await subscribing(other).tick()
+        assert stands.subscription_id in office.subscriptions
+
+
+async def test_what_lives_is_renewed_though_nobody_may_list_what_there_is() -> None:
+    office = Office(longest_minutes=30)
+    await subscribing(office).tick()
+    await asyncio.sleep(25 * 60)
+    office.refuses_lists = True
+    await subscribing(office).tick()
+    assert len(office.calls("PATCH", "subscriptions")) == 1
+
+
 async def test_an_answer_that_does_not_come_leaves_one_subscription() -> None:
     office = Office()
     office.loses_answers = True
