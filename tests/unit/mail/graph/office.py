@@ -29,8 +29,9 @@ def seconds(count: float) -> datetime:
 
 @dataclass
 class Office:
-    """`failing` holds the status that every call about a mailbox, or to "subscriptions", is answered with; with
-    `refuses_posts` it is 400 for those that create, with `refuses_lists` 403 for those that list subscriptions, and with `loses_answers` these work and nobody hears of it."""
+    """`failing` holds the status that every call about a mailbox, or to "subscriptions", is answered with. With
+    `refuses_posts` it is 400 for calls that create, with `refuses_lists` 403 for those that list subscriptions; with
+    `loses_answers` those that create work, and nobody hears of it."""
 
     folders: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     subscriptions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Office:
                 return json({"value": list(self.subscriptions.values())})
             if self.refuses_posts:
                 return refusal(400, "ValidationError")
-            made = {**body, "id": f"s{len(self.graph.asked)}", **self._expiry(body)}
+            made = {**body, "id": f"s{len(self.subscriptions)}-{len(self.graph.asked)}", **self._expiry(body)}
             self.subscriptions[made["id"]] = made
             if self.loses_answers:
                 raise Broken("the answer was lost")
