@@ -18,6 +18,8 @@ from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.source import MessageRef
 
 NOT_FOUND = "Message or attachment not found."
+# An id that nobody has may be asked for without end, and costs the source a call or two for each mailbox.
+MOST_MAILBOXES_ASKED = 32
 _DOWNLOADS = frozenset({DOWNLOAD_ATTACHMENT, DOWNLOAD_ARCHIVE})
 
 # Looks in these mailboxes of an account's source for the message of an id. Raises ApiError.
@@ -116,12 +118,14 @@ class Admission:
         """A message that the index does not show this key, from the key's own mailboxes at the source.
 
         Whether the index has it in another mailbox makes no difference: no other mailbox is asked, and the same
-        questions are. Raises NotFound, UpstreamTrouble.
+        questions are. A key for more than `MOST_MAILBOXES_ASKED` mailboxes finds only what the index has. Raises
+        NotFound, UpstreamTrouble.
         """
         resolve = self._resolving.get(record.account_id)
         if resolve is not None:
             addresses = await self._store.call(allowed_addresses, record.key_id)
-            found = await resolve(message_id, addresses) if addresses else None
+            may_ask = 0 < len(addresses) <= MOST_MAILBOXES_ASKED
+            found = await resolve(message_id, addresses) if may_ask else None
             if found is not None and found.mailbox in addresses:
                 return found
         raise NotFound(NOT_FOUND)

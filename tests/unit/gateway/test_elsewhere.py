@@ -9,13 +9,14 @@ from starlette.types import ASGIApp
 
 from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS
 from satchel.contract.scopes import Scope
-from satchel.gateway.admission import Admission
+from satchel.gateway.admission import MOST_MAILBOXES_ASKED, Admission
 from satchel.gateway.api.application import build_application
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.database import Store
+from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.source import MessageRef, NotReady, SourceUnavailable
 from tests.unit.gateway.conftest import MakeKey
@@ -122,6 +123,19 @@ async def test_a_source_that_finds_it_in_another_mailbox_gives_nothing_away(
 ) -> None:
     source.elsewhere["board"] = ref("immutable", OTHER_MAILBOX)
     assert (await listed(asking(), "board", make_key())).status == 404
+
+
+async def test_a_key_for_many_mailboxes_sets_nobody_to_search_them_all(
+    source: AskedSource, asking: MakeAsking, make_key: MakeKey, engine: sa.Engine
+) -> None:
+    many = [f"box-{number}@example.com" for number in range(MOST_MAILBOXES_ASKED + 1)]
+    for address in many:
+        add_mailbox(engine, address)
+    app = asking()
+    assert (await listed(app, "any", make_key(mailboxes=tuple(many)))).status == 404
+    assert source.asked == []
+    assert (await listed(app, "any", make_key(mailboxes=tuple(many[1:])))).status == 404
+    assert [len(mailboxes) for _, mailboxes in source.asked] == [MOST_MAILBOXES_ASKED]
 
 
 async def test_rate_and_scope_come_before(source: AskedSource, asking: MakeAsking, make_key: MakeKey) -> None:
