@@ -48,6 +48,7 @@ class _Call:
     headers: Mapping[str, str]
     body: bytes | None = None
     repeatable: bool
+    for_body: bool = False
     patience_seconds: float | None = None
 
 
@@ -148,7 +149,7 @@ class GraphHttp:
     ) -> GraphBody:
         """An answer with content, the whole or a part, with its body still to come; the caller closes it."""
         call = self._call("GET", path, mailbox, headers=headers, repeatable=True)
-        call = replace(call, patience_seconds=patience_seconds)
+        call = replace(call, for_body=True, patience_seconds=patience_seconds)
 
         async def take(answer: Answer, held: ExitStack) -> GraphBody:
             if answer.status not in _WITH_CONTENT:
@@ -224,7 +225,7 @@ class GraphHttp:
         attempt = 0
         while True:
             attempt += 1
-            places = await self._limits.take(call.mailbox, patience_ends)
+            places = await self._limits.take(call.mailbox, patience_ends, for_body=call.for_body)
             sent = loop.time()
             outcome = await self._attempt(call, token, places, use)
             # The time that the call itself took is the server's; patience is for waiting.

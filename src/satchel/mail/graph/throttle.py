@@ -83,6 +83,10 @@ class AdaptiveLimit:
         if began >= self._shrunk_at:
             self._size = max(1.0, self._size * _SHRINK)
             self._shrunk_at = _now()
+        self.pause(pause_seconds)
+
+    def pause(self, pause_seconds: float) -> None:
+        """Nobody is let go on for so long; those who cannot wait are told at once."""
         self._paused_until = max(self._paused_until, _now() + pause_seconds)
         for waiter in self._waiting:
             if waiter.deadline < self._paused_until and not waiter.turn.done():
@@ -133,13 +137,22 @@ class AdaptiveLimit:
 class Places:
     """The places of one call. Give them back once; a second time does nothing."""
 
-    def __init__(self, app: AdaptiveLimit, mailbox: AdaptiveLimit | None) -> None:
-        self._held = [app] if mailbox is None else [app, mailbox]
+    def __init__(self) -> None:
+        self._held: list[AdaptiveLimit] = []
         self.began = _now()
+
+    async def take(self, limit: AdaptiveLimit, deadline: float) -> None:
+        """One more. Raises `SourceUnavailable`."""
+        await limit.take(deadline)
+        self._held.append(limit)
+        self.began = _now()
+
+    def give_back_last(self) -> None:
+        self._held.pop().give_back()
 
     def give_back(self) -> None:
         while self._held:
-            self._held.pop().give_back()
+            self.give_back_last()
 
 
 class Limits:
@@ -147,30 +160,41 @@ class Limits:
 
     A mailbox's place is taken before the application's and nobody waits for a mailbox's with one in hand, so nobody
     waits in a circle; and while a mailbox pauses, its calls hold no place of the application's.
+
+    A body holds its places as long as its client takes to read it. Of the places of each limit bodies get all but one
+    (all of a single one), so that clients which read slowly keep nobody from lists and arrivals.
     """
 
     def __init__(self, most: int, most_per_mailbox: int) -> None:
         self._most_per_mailbox = most_per_mailbox
         self._app = AdaptiveLimit(most)
         self._mailboxes: dict[str, AdaptiveLimit] = {}
+        self._app_bodies = AdaptiveLimit(_for_bodies(most))
+        self._mailbox_bodies: dict[str, AdaptiveLimit] = {}
 
-    async def take(self, mailbox: str | None, deadline: float) -> Places:
+    async def take(self, mailbox: str | None, deadline: float, *, for_body: bool = False) -> Places:
         """Places for one call. Raises `SourceUnavailable`."""
-        if mailbox is None:
-            await self._app.take(deadline)
-            return Places(self._app, None)
-        own = self._of(mailbox)
-        await own.take(deadline)
+        places = Places()
         try:
-            await self._app.take(deadline)
-            while own.pause_left():
-                self._app.give_back()
-                await own.rest(deadline)
-                await self._app.take(deadline)
+            if for_body:
+                if mailbox is not None:
+                    await places.take(self._bodies_of(mailbox), deadline)
+                await places.take(self._app_bodies, deadline)
+            await self._take_rest(places, mailbox, deadline)
         except BaseException:
-            own.give_back()
+            places.give_back()
             raise
-        return Places(self._app, own)
+        return places
+
+    async def _take_rest(self, places: Places, mailbox: str | None, deadline: float) -> None:
+        own = self._of(mailbox) if mailbox is not None else None
+        if own is not None:
+            await places.take(own, deadline)
+        await places.take(self._app, deadline)
+        while own is not None and own.pause_left():
+            places.give_back_last()
+            await own.rest(deadline)
+            await places.take(self._app, deadline)
 
     def free(self, mailbox: str) -> int:
         """How many calls about a mailbox could begin at once."""
@@ -187,17 +211,26 @@ class Limits:
         too. Graph's pages leave open which limit is meant, and its texts are not to be relied on."""
         if mailbox is None:
             self._app.throttled(began, pause_seconds)
+            self._app_bodies.pause(pause_seconds)
             return
         since = _now() - _TOGETHER_SECONDS
         if any(name != mailbox and each.shrunk_at >= since for name, each in self._mailboxes.items()):
             self._app.throttled(began, 0.0)
         self._of(mailbox).throttled(began, pause_seconds)
+        self._bodies_of(mailbox).pause(pause_seconds)
 
     def pause_left(self, mailbox: str | None) -> float:
         return max(self._app.pause_left(), 0.0 if mailbox is None else self._of(mailbox).pause_left())
 
     def _of(self, mailbox: str) -> AdaptiveLimit:
         return self._mailboxes.setdefault(mailbox, AdaptiveLimit(self._most_per_mailbox))
+
+    def _bodies_of(self, mailbox: str) -> AdaptiveLimit:
+        return self._mailbox_bodies.setdefault(mailbox, AdaptiveLimit(_for_bodies(self._most_per_mailbox)))
+
+
+def _for_bodies(most: int) -> int:
+    return max(1, most - 1)
 
 
 def _now() -> float:

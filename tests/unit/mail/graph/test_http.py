@@ -324,7 +324,7 @@ async def test_streams_wait_for_each_other() -> None:
 
 async def test_many_streams_read_less_far_ahead() -> None:
     graph = FakeGraph(lambda asked: FakeAnswer(200, b"x"))
-    http = http_over(graph, max_concurrent=600, max_concurrent_per_mailbox=600)
+    http = http_over(graph, max_concurrent=601, max_concurrent_per_mailbox=601)
     bodies = [await http.stream("things/$value", mailbox=A) for _ in range(600)]
     sizes = [asked.request.read_buffer_bytes for asked in graph.asked]
     assert sizes[0] == sizes[31] == 256 * 1024

@@ -224,3 +224,46 @@ async def test_under_load_and_cancellation_limits_hold_and_nothing_is_lost() -> 
         for mailbox in (A, B, C):
             limits.succeeded(mailbox)
     assert [limits.free(mailbox) for mailbox in (A, B, C)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(("most", "most_per_mailbox"), [(64, 4), (4, 64)])
+async def test_bodies_leave_a_place_to_other_calls(most: int, most_per_mailbox: int) -> None:
+    limits = Limits(most, most_per_mailbox)
+    bodies = [await limits.take(A, LATER, for_body=True) for _ in range(3)]
+    fourth = asyncio.create_task(limits.take(A, LATER, for_body=True))
+    await asyncio.sleep(1)
+    assert not fourth.done()
+    # Whoever waits for a body keeps no place meanwhile, and is not passed by other bodies.
+    other = await limits.take(A, LATER)
+    assert limits.free(A) == 0
+    fifth = asyncio.create_task(limits.take(A, LATER, for_body=True))
+    other.give_back()
+    await asyncio.sleep(1)
+    assert not fourth.done()
+    bodies.pop().give_back()
+    bodies.append(await fourth)
+    assert not fifth.done()
+    await refused(fifth)
+    assert now() == pytest.approx(LATER)
+    for places in bodies:
+        places.give_back()
+    assert limits.free(A) == 4
+    await limits.take(A, now(), for_body=True)
+
+
+async def test_a_single_place_is_for_bodies_too() -> None:
+    limits = Limits(1, 1)
+    (await limits.take(A, LATER, for_body=True)).give_back()
+    await limits.take(None, LATER, for_body=True)
+    assert limits.free(A) == 0
+
+
+async def test_who_waits_for_a_body_knows_of_a_pause_at_once() -> None:
+    limits = Limits(64, 2)
+    await limits.take(A, LATER, for_body=True)
+    waiting = asyncio.create_task(limits.take(A, LATER, for_body=True))
+    await asyncio.sleep(1)
+    limits.throttled(A, now(), 60.0)
+    assert (await refused(waiting)).upstream_status == 429
+    assert (await refused(limits.take(A, LATER, for_body=True))).retry_after_seconds == pytest.approx(60)
+    assert now() == pytest.approx(1)
