@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Self
 
@@ -33,7 +33,7 @@ class GraphContent:
 
     `attachment` is as Graph lists it, with the size in the server's store.
     `fact` is what the host remembers under `content_key`; a complete read adds it, one that contradicts it takes it
-    away.
+    away. `on_change` is called where other bytes come than were given or known before: the list may be old.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class GraphContent:
         fact: ContentFact | None,
         options: ContentOptions,
         streams: ContentStreams,
+        on_change: Callable[[], None],
     ) -> None:
         self._opener = opener
         self._listed = attachment
@@ -52,6 +53,7 @@ class GraphContent:
         self._fact = fact
         self._options = options
         self._streams = streams
+        self._on_change = on_change
         self._size = fact.size if fact is not None else None
         self._sha256 = fact.sha256 if fact is not None else None
         self._first: OpenedBody | None = None
@@ -154,6 +156,7 @@ class GraphContent:
                 if not start and (stop is None or stop == course.size):
                     await self._note(ContentFact(transcript.end, await digest.hexadecimal()))
         except ContentChanged:
+            self._on_change()
             if self._fact is not None:
                 await self._remember(None)
             raise

@@ -4,6 +4,7 @@ import builtins
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import structlog
@@ -115,7 +116,8 @@ class GraphSource:
             if not attachment.is_file:
                 raise NotDownloadable("Only file attachments can be downloaded.")
             key = content_key(attachment)
-            path = attachment_path(message.mailbox, self._identity.current_id(message), wanted) + "/$value"
+            graph_id = self._identity.current_id(message)
+            path = attachment_path(message.mailbox, graph_id, wanted) + "/$value"
             content = GraphContent(
                 BodyOpener(bodies, path, message.mailbox),
                 attachment,
@@ -123,6 +125,7 @@ class GraphSource:
                 (await self._facts([key])).get(key),
                 self._options.content,
                 self._streams,
+                partial(self._attachments.forget, message.mailbox, graph_id),
             )
             return await content.open()
         finally:

@@ -129,7 +129,7 @@ class Setting:
 
     def content(self) -> GraphContent:
         opener = BodyOpener(self.server, PATH, MAILBOX)
-        return GraphContent(opener, self.attachment, self.host, self.fact, self.options, self.streams)
+        return GraphContent(opener, self.attachment, self.host, self.fact, self.options, self.streams, lambda: None)
 
 
 async def read(content: GraphContent, start: int = 0, stop: int | None = None) -> bytes:

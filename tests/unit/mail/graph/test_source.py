@@ -273,6 +273,21 @@ async def test_a_remembered_content_is_opened_without_a_call() -> None:
     await content.aclose()
 
 
+async def test_a_file_that_has_changed_since_the_list_is_looked_at_anew() -> None:
+    mail = Mail(listed("a.pdf"))
+    source = mail.source()
+    (attachment,) = await source.list(REF)
+    await content_of(source, attachment.id)
+    mail.attachments = [listed("a.pdf", size=1_300, lastModifiedDateTime="2025-06-03T09:00:00Z")]
+    mail.bytes = b"y" * 1_000
+    with pytest.raises(SourceUnavailable):
+        await content_of(source, attachment.id)
+    content = await source.open(REF, attachment.id)
+    assert (content.size, content.attachment.last_modified) == (1_000, datetime(2025, 6, 3, 9, tzinfo=UTC))
+    assert content.etag != content_key(attachment)
+    await content.aclose()
+
+
 async def test_what_is_open_is_what_was_listed() -> None:
     mail = Mail(listed("a.pdf"))
     source = mail.source()
