@@ -31,7 +31,7 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def graph() -> AsyncIterator[GraphSimulator]:
     async with GraphSimulator() as simulator:
         # As RBAC for Applications leaves it: what may be read is nowhere in the token.
-        simulator.roles, simulator.world.tokens.exchange_roles = (), ("Mail.Read",)
+        simulator.roles, simulator.exchange_roles = (), ("Mail.Read",)
         simulator.add_mailbox(MAILBOX)
         simulator.add_mailbox(BOSS, refused=True)
         yield simulator

@@ -266,7 +266,7 @@ async def test_methods_and_paths_that_are_not_there(simulator: GraphSimulator, c
 
 
 async def test_every_answer_has_its_ids_and_its_date(simulator: GraphSimulator, client: Graph) -> None:
-    simulator.clock_skew_seconds = 3600
+    simulator.faults.clock_skew_seconds = 3600
     headers = client.headers() | {"client-request-id": "mine"}
     async with client.session.get(client.url(f"{USER}/messages/AAMkNothing"), headers=headers) as answer:
         inner = (await answer.json())["error"]["innerError"]
@@ -331,3 +331,15 @@ async def test_calls_are_recorded(simulator: GraphSimulator, client: Graph) -> N
     assert (call.status, call.query, call.prefer) == (200, "$top=1", IMMUTABLE)
     assert call.ended is not None
     assert call.ended >= call.started
+
+
+async def test_a_refused_mailbox_stays_refused_whatever_happens_in_it(simulator: GraphSimulator, client: Graph) -> None:
+    boss = "boss@example.com"
+    simulator.add_mailbox(boss, refused=True)
+    message_id = simulator.deliver(boss, message_with_picture())
+    simulator.add_folder(boss, "Projects")
+    simulator.mutable_id(boss, message_id)
+    simulator.move(boss, message_id, "archive")
+    assert await client.error("GET", f"/users/{boss}/messages") == (403, "ErrorAccessDenied")
+    simulator.add_mailbox(boss)
+    assert len((await client.get(f"/users/{boss}/messages"))["value"]) == 1

@@ -37,6 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("simulate")
     (folder / "mail" / MAILBOX).mkdir(parents=True)
     (folder / "mail" / MAILBOX / "first.eml").write_bytes(SAMPLES[0].to_bytes())
+    (folder / "mail" / "boss@example.com").mkdir()
     command = [sys.executable, "-m", "satchel", "simulate", "graph", "--port", "0"]
     command += ["--mail", str(folder / "mail"), "--tls-folder", str(folder / "tls"), "--refused", "boss@example.com"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -46,8 +47,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         if line.startswith("Ctrl-C"):
             break
         lines.append(line)
-    table = tomllib.loads("".join(lines[lines.index("[gateway.graph]\n") :]))["gateway"]["graph"]
-    yield Running(process, table, folder)
+    gateway = tomllib.loads("".join(lines[lines.index("[gateway]\n") :]))["gateway"]
+    assert gateway["source"] == "graph"
+    yield Running(process, gateway["graph"], folder)
     process.send_signal(signal.SIGTERM)
     with process:
         assert process.wait(10) == 0
@@ -127,6 +129,18 @@ async def test_controls_set_faults_and_limits(running: Running, session: aiohttp
         assert answer.status == 400
 
 
+async def test_controls_say_what_the_app_may(running: Running, session: aiohttp.ClientSession) -> None:
+    headers = await authorized(running, session)
+    for asked, status in (({"roles": []}, 403), ({"exchangeRoles": ["Mail.Read"]}, 200), ({"rights": []}, 200)):
+        await session.patch("/simulator/app", json=asked)
+        async with session.get(f"/v1.0/users/{MAILBOX}/messages", headers=headers) as answer:
+            assert answer.status == status
+    async with session.patch("/simulator/app", json={"roles": ["Mail.Read"], "exchangeRoles": []}) as answer:
+        assert await answer.json() == {"roles": ["Mail.Read"], "exchangeRoles": []}
+    async with session.get("/v1.0/users/boss@example.com/messages", headers=headers) as answer:
+        assert answer.status == 403, "though its folder lies beside those that are not refused"
+
+
 async def test_controls_revoke_tokens_and_show_calls(running: Running, session: aiohttp.ClientSession) -> None:
     headers = await authorized(running, session)
     await subjects(session, headers, MAILBOX)
@@ -147,6 +161,7 @@ async def test_controls_revoke_tokens_and_show_calls(running: Running, session: 
         (["--fault", "invented=1"], "there is no fault invented"),
         (["--fault", "throttle"], "NAME=VALUE was expected"),
         (["--fault", "throttle=often"], "throttle"),
+        (["--fault", "reset=0.1,routes=contents"], "there are no calls contents"),
         (["--mail", "/nowhere/at/all"], "is no folder"),
     ],
 )

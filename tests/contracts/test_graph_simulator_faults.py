@@ -214,3 +214,38 @@ async def test_a_delta_token_is_forgotten(simulator: GraphSimulator, client: Gra
     link = (await client.get(f"{USER}/mailFolders/inbox/messages/delta"))["@odata.deltaLink"]
     simulator.faults.forget_delta = next_calls(1)
     assert await client.error("GET", link) == (410, "SyncStateNotFound")
+
+
+async def test_tokens_are_revoked_until_a_new_one_is_fetched(simulator: GraphSimulator, client: Graph) -> None:
+    simulator.faults = Faults(revoke_tokens=next_calls(1, "folders"))
+    assert (await client.call("GET", f"{USER}/messages"))[0] == 200
+    refused = (401, "InvalidAuthenticationToken")
+    assert await client.error("GET", f"{USER}/mailFolders") == refused
+    assert await client.error("GET", f"{USER}/messages") == refused
+    async with graph(simulator) as again:
+        assert (await again.call("GET", f"{USER}/mailFolders"))[0] == 200
+
+
+async def test_tokens_live_as_long_as_they_are_told_to() -> None:
+    now = [1_800_000_000.0]
+    faults = Faults(token_lifetime_seconds=60)
+    async with GraphSimulator(tls=False, now=lambda: now[0], faults=faults) as simulator, graph(simulator) as client:
+        simulator.add_mailbox(MAILBOX)
+        assert (await client.call("GET", f"{USER}/messages"))[0] == 200
+        now[0] += 61
+        assert await client.error("GET", f"{USER}/messages") == (401, "InvalidAuthenticationToken")
+
+
+async def test_a_client_that_hangs_up_is_no_error(
+    simulator: GraphSimulator, client: Graph, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = message_with_files(7, files=1, size=20_000_000)
+    message_id = simulator.deliver(MAILBOX, files)
+    (attachment,) = await client.attachments(message_id)
+    async with client.content(message_id, attachment["id"]) as answer:
+        await answer.content.readany()
+        answer.close()
+    while any(call.ended is None for call in simulator.calls):
+        await asyncio.sleep(0.01)
+    assert simulator.calls[-1].status == 499
+    assert not caplog.records

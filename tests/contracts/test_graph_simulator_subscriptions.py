@@ -251,3 +251,13 @@ async def test_moves_are_told_to_those_who_want_to_know(
     simulator.move(MAILBOX, message_id, "inbox")
     assert [each["changeType"] for each in await receiver.until(2)] == ["deleted", "created"]
     assert (await client.get(f"{USER}/messages/{message_id}"))["id"] == message_id
+
+
+async def test_a_subscription_goes_instead_of_a_notification(
+    simulator: GraphSimulator, client: Graph, receiver: Receiver
+) -> None:
+    await subscribe(client, receiver)
+    simulator.faults = Faults(remove_subscription=next_calls(1))
+    simulator.deliver(MAILBOX, message("unheard", "Unheard", []))
+    (told,) = await receiver.until(1)
+    assert (told["lifecycleEvent"], simulator.subscriptions) == ("subscriptionRemoved", [])

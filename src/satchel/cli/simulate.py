@@ -34,6 +34,7 @@ class _Asked:
     tls: bool
     tls_folder: Path | None
     seed: int
+    rbac: bool
 
 
 @app.command("graph")
@@ -57,6 +58,10 @@ def graph(
         list[str] | None,
         typer.Option("--refused", metavar="ADDRESS", help="A mailbox that the application may not read; repeatable."),
     ] = None,
+    rbac: Annotated[
+        bool,
+        typer.Option("--rbac", help="Mail.Read comes from RBAC for Applications, not from consent for the tenant."),
+    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,7 +80,7 @@ def graph(
     ] = 0,
 ) -> None:
     """Microsoft Graph's mail on this machine, with a token endpoint and the faults of the real one, until Ctrl-C."""
-    asked = _Asked(port, mail, mailbox or ["invoices@example.com"], refused or [], tls, tls_folder, seed)
+    asked = _Asked(port, mail, mailbox or ["invoices@example.com"], refused or [], tls, tls_folder, seed, rbac)
     if mail is not None and not mail.is_dir():
         raise CommandError(f"{mail} is no folder. Make it, or name another one with --mail.")
     try:
@@ -113,6 +118,8 @@ async def _serve(asked: _Asked, faults: "Faults") -> None:
             simulator.add_mailbox(address)
         for address in asked.refused:
             simulator.add_mailbox(address, refused=True)
+        if asked.rbac:
+            simulator.roles, simulator.exchange_roles = (), simulator.roles
         watching: asyncio.Task[None] | None = None
         if asked.mail is not None:
             drop = DropFolder(simulator, asked.mail, asked.mailboxes[0])
@@ -137,6 +144,10 @@ def _introduce(simulator: "GraphSimulator", asked: _Asked) -> None:
     quoted = ", ".join(f'"{each}"' for each in readable)
     lines = [
         f"Graph is at {simulator.base_url}/v1.0, its controls at {simulator.base_url}/simulator.",
+        "For a gateway: in satchel.toml these lines stand below the headers of these names.",
+        "",
+        "[gateway]",
+        'source = "graph"',
         "",
         "[gateway.graph]",
         f'tenant_id = "{simulator.tenant_id}"',

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 ME = "app"
+KEPT = 100_000
 
 
 @dataclass(slots=True, eq=False)
@@ -12,7 +13,6 @@ class Call:
     """One call. `kind` names it for faults, `route` is its path's template, `fault` what went wrong by intention.
 
     `started` and `ended` are in seconds of a steady clock; `ended` and `status` are None while it is under way.
-    `counted`: whether it came so far that it counts against the announced limits.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Peaks:
 
 
 class Calls:
-    """Keeps every call since the start or since `clear`."""
+    """Keeps the calls since the start or since `clear`: the last `KEPT` at least, so that it can run for days."""
 
     def __init__(self, steady: Callable[[], float]) -> None:
         self._steady = steady
@@ -55,6 +55,8 @@ class Calls:
         self._under_way: Counter[str] = Counter()
 
     def begin(self, call: Call) -> None:
+        if len(self.list) >= 2 * KEPT:
+            del self.list[:KEPT]
         self.list.append(call)
         self._under_way[ME] += 1
         self.peaks.app = max(self.peaks.app, self._under_way[ME])

@@ -34,6 +34,7 @@ class Control:
             ("PATCH", "/faults", self.set_faults),
             ("DELETE", "/faults", self.clear_faults),
             ("PATCH", "/limits", self.set_limits),
+            ("PATCH", "/app", self.set_app),
             ("GET", "/calls", self.calls),
             ("DELETE", "/calls", self.clear_calls),
             ("POST", "/mailboxes", self.add_mailbox),
@@ -98,6 +99,18 @@ class Control:
             return _refused(str(error))
         return web.json_response(asdict(self._tenant.limits))
 
+    async def set_app(self, request: web.Request) -> web.Response:
+        """`{"roles", "exchangeRoles"}`: its permissions by consent, and those that RBAC for Applications gives."""
+        try:
+            asked = msgspec.convert(await _object(request), _App)
+        except msgspec.ValidationError as error:
+            return _refused(str(error))
+        if asked.roles is not None:
+            self._tenant.roles = asked.roles
+        if asked.exchange_roles is not None:
+            self._tenant.exchange_roles = asked.exchange_roles
+        return web.json_response({"roles": self._tenant.roles, "exchangeRoles": self._tenant.exchange_roles})
+
     async def calls(self, request: web.Request) -> web.Response:
         """Every call, or those of a `kind` or a `status`."""
         wanted = request.query
@@ -138,6 +151,8 @@ class Control:
         """A message as it travels (MIME) for `?mailbox=`, into `?folder=` (inbox), with `?received=` (now)."""
         mailbox, folder = _mailbox(request), request.query.get("folder", "inbox")
         received = read_instant(request.query["received"]) if "received" in request.query else None
+        if received is None and "received" in request.query:
+            return _refused("received is no instant, such as 2026-01-31T12:00:00Z")
         with tempfile.NamedTemporaryFile(prefix="satchel-graph-", suffix=".eml") as target:
             async for piece in request.content.iter_chunked(_PIECE_BYTES):
                 target.write(piece)
@@ -182,6 +197,11 @@ class Control:
         else:
             self._tenant.remove_subscriptions(mailbox, tell=request.query.get("tell") != "false")
         return web.Response(status=204)
+
+
+class _App(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    roles: tuple[str, ...] | None = None
+    exchange_roles: tuple[str, ...] | None = None
 
 
 def _told(answer: Answer) -> Answer:

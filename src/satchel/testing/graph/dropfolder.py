@@ -36,7 +36,7 @@ class DropFolder:
         """Deliver what has come; with `at_once` also what may still grow. Returns how many messages these were."""
         count = 0
         for mailbox in self._mailboxes():
-            self._tenant.add_mailbox(mailbox)
+            self._tenant.world.mailboxes.add(mailbox)
         for mailbox, path in sorted(self._files()):
             count += self._deliver(mailbox, path, at_once)
         return count

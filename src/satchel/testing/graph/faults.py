@@ -5,6 +5,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+# What a fault may be told to keep to: the kinds of calls, and what is sent to subscribers.
+KINDS = frozenset(
+    {"attachment", "attachments", "content", "delete", "delta", "folder", "folders", "message", "messages", "mime"}
+    | {"move", "notification", "reauthorize", "renew", "subscribe", "subscription", "subscriptions", "translate"}
+    | {"unsubscribe", "user"}
+)
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Framing = Literal["length", "chunked", "close"]
@@ -27,6 +33,9 @@ class When:
     def __post_init__(self) -> None:
         if not 0 <= self.chance <= 1:
             raise ValueError(f"{self.chance} is no chance: it must be between 0 and 1")
+        unknown = set(self.routes) - KINDS
+        if unknown:
+            raise ValueError(f"there are no calls {', '.join(sorted(unknown))}; there are {', '.join(sorted(KINDS))}")
 
     def concerns(self, kind: str, mailbox: str | None) -> bool:
         """Whether a call of this kind to this mailbox may meet the fault at all."""
@@ -56,7 +65,9 @@ class Faults:
     Refusals, before anything else is done:
     `throttle` answers 429 with `Retry-After: retry_after_seconds`, `throttle_silently` 429 without it, `unavailable`
     503, `gateway_timeout` 504, `refuse_token` 401, `hang_up` closes the connection, `gateway_page` answers 502 with a
-    page of HTML. `latency_seconds` delays every call.
+    page of HTML. `revoke_tokens` answers 401 to this call and to all later ones with the tokens given so far.
+    `latency_seconds` delays every call. `token_lifetime_seconds` is that of tokens given from now on.
+    `clock_skew_seconds` is how far the `Date` of answers is ahead.
 
     Of bodies (`/$value`):
     `reset` breaks the connection after `reset_after_bytes`, `stall` sends nothing more after `stall_after_bytes`,
@@ -74,7 +85,8 @@ class Faults:
 
     Of notifications:
     `lose_notification`, `duplicate_notification`, `delay_notification` (by up to `notification_delay_seconds`, so that
-    they come out of order), `missed_after_loss` (a lifecycle event tells of the loss).
+    they come out of order), `missed_after_loss` (a lifecycle event tells of the loss), `remove_subscription`
+    (instead of a notification the subscription goes, and a lifecycle event tells of it).
     """
 
     throttle: When = NEVER
@@ -83,6 +95,9 @@ class Faults:
     unavailable: When = NEVER
     gateway_timeout: When = NEVER
     refuse_token: When = NEVER
+    revoke_tokens: When = NEVER
+    token_lifetime_seconds: Annotated[int, msgspec.Meta(ge=1)] = 3599
+    clock_skew_seconds: float = 0.0
     hang_up: When = NEVER
     gateway_page: When = NEVER
     latency_seconds: NotNegative = 0.0
@@ -112,6 +127,7 @@ class Faults:
     delay_notification: When = NEVER
     notification_delay_seconds: NotNegative = 0.5
     missed_after_loss: When = NEVER
+    remove_subscription: When = NEVER
 
     def as_json(self) -> dict[str, Any]:
         """Names and values, as `set` takes them."""
@@ -143,11 +159,17 @@ def parse_value(text: str) -> object:
         key, equals, given = detail.partition("=")
         if not equals or key not in {"routes", "mailbox", "times"}:
             raise ValueError(f"{detail}: routes=, mailbox= or times= was expected")
-        parsed[key] = given.split("+") if key == "routes" else int(given) if key == "times" else given.lower()
+        parsed[key] = given.split("+") if key == "routes" else _times(given) if key == "times" else given.lower()
     if head.startswith("next:"):
-        return {"chance": 1.0, "times": int(head.removeprefix("next:"))} | parsed
+        return {"chance": 1.0, "times": _times(head.removeprefix("next:"))} | parsed
     value: object = None if head == "none" else _number(head)
     return {"chance": value} | parsed if parsed else value
+
+
+def _times(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text}: a number of times was expected")
+    return int(text)
 
 
 def _number(text: str) -> int | float | str:

@@ -56,7 +56,7 @@ class Mailbox:
 
     address: str
     id: str
-    refused: bool
+    refused: bool = False
     folders: dict[str, Folder] = field(default_factory=dict)
     messages: dict[str, StoredMessage] = field(default_factory=dict)
     by_mutable_id: dict[str, StoredMessage] = field(default_factory=dict)
@@ -93,14 +93,13 @@ class Mailboxes:
         self._sequence = 0
         self._by_name: dict[str, Mailbox] = {}
 
-    def add(self, address: str, *, refused: bool = False) -> Mailbox:
+    def add(self, address: str) -> Mailbox:
         """A mailbox with the well-known folders; the one that is there where there is one of this address."""
         key = address.lower()
         if key not in self._by_name:
-            mailbox = Mailbox(key, self._ids.guid("user", key), refused)
+            mailbox = Mailbox(key, self._ids.guid("user", key))
             mailbox.folders = {name: Folder(self._ids.folder(key, name), name, WELL_KNOWN[name]) for name in WELL_KNOWN}
             self._by_name[key] = self._by_name[mailbox.id] = mailbox
-        self._by_name[key].refused = refused
         return self._by_name[key]
 
     def all(self) -> list[Mailbox]:
@@ -110,11 +109,16 @@ class Mailboxes:
         """By address or user id, in whichever case."""
         return self._by_name.get(name.lower())
 
-    def readable(self, name: str) -> Mailbox:
-        """One that the app may look into. Raises GraphError."""
+    def get(self, name: str) -> Mailbox:
+        """One that is there, whoever may look into it. Raises GraphError."""
         mailbox = self.find(name)
         if mailbox is None:
             raise GraphError(404, "ErrorInvalidUser", f"The requested user '{name}' is invalid.")
+        return mailbox
+
+    def readable(self, name: str) -> Mailbox:
+        """One that the app may look into. Raises GraphError."""
+        mailbox = self.get(name)
         if mailbox.refused:
             raise access_denied()
         return mailbox
@@ -157,11 +161,6 @@ class Mailboxes:
         change = self._remove(mailbox, message)
         message.path.unlink(missing_ok=True)
         return change
-
-    def touch(self, mailbox: Mailbox, message: StoredMessage) -> Change:
-        """Something about the message has changed."""
-        message.modified = utc(self._now())
-        return self._log(mailbox, ChangeType.UPDATED, message)
 
     def renew_attachment_ids(self, message: StoredMessage) -> None:
         """Those that were given out so far are no more."""

@@ -137,6 +137,10 @@ class Notifier:
         for subscription in self.subscriptions.all():
             if not subscription.concerns(mailbox, change):
                 continue
+            if self._falls("remove_subscription", mailbox):
+                self.subscriptions.remove(subscription.id)
+                self.lifecycle(subscription, "subscriptionRemoved")
+                continue
             if self._falls("lose_notification", mailbox):
                 self.lost += 1
                 if self._falls("missed_after_loss", mailbox):

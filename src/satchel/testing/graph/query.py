@@ -74,7 +74,7 @@ def read_number(text: str | None, name: str, default: int, least: int, most: int
     """A `$top` or a `$skip`. Raises GraphError."""
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or not least <= int(text) <= most:
         raise bad_query(f"Invalid value '{text[:40]}' for ${name} query option found.")
     return int(text)
 

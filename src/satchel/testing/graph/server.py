@@ -38,7 +38,7 @@ class GraphServer:
         return app
 
     async def _stamp(self, request: web.Request, answer: web.StreamResponse) -> None:
-        answer.headers["Date"] = formatdate(self._world.now() + self._world.clock_skew_seconds, usegmt=True)
+        answer.headers["Date"] = formatdate(self._world.now() + self._world.faults.clock_skew_seconds, usegmt=True)
         answer.headers.setdefault("request-id", new_request_id())
         answer.headers["client-request-id"] = request.headers.get("client-request-id", answer.headers["request-id"])
         answer.headers["x-ms-ags-diagnostic"] = '{"ServerInfo":{"DataCenter":"Simulator","Ring":"0","ScaleUnit":"000"}}'
@@ -57,6 +57,9 @@ class GraphServer:
         except GraphError as error:
             status = error.status
             answer = self._refusal(request, error)
+        except ConnectionError:
+            # The client has gone; nobody reads this.
+            answer = web.Response(status=_ABORTED)
         finally:
             self._world.calls.end(call, status)
         return answer
@@ -109,6 +112,9 @@ class GraphServer:
             raise GraphError(504, "UnknownError", "")
         if self._falls("refuse_token", call):
             raise invalid_token()
+        if self._falls("revoke_tokens", call):
+            self._world.tokens.revoke()
+            raise invalid_token()
         if self._falls("gateway_page", call):
             return web.Response(status=502, text=_GATEWAY_PAGE, content_type="text/html")
         if self._falls("hang_up", call):
@@ -124,7 +130,7 @@ class GraphServer:
 
     def _refusal(self, request: web.Request, error: GraphError) -> web.Response:
         request_id = new_request_id()
-        at = utc(self._world.now() + self._world.clock_skew_seconds)
+        at = utc(self._world.now() + self._world.faults.clock_skew_seconds)
         body = error.body(request_id, request.headers.get("client-request-id"), at)
         headers = {"Content-Type": JSON_TYPE.partition(";")[0], "request-id": request_id, **error.headers}
         return web.Response(status=error.status, body=msgspec.json.encode(body), headers=headers)

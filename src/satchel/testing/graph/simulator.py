@@ -68,7 +68,7 @@ class GraphSimulator(Tenant):
         notifier = Notifier(subscriptions, dice, lambda: world.faults, app.tenant_id, time.monotonic)
         world = World(
             mailboxes=mailboxes,
-            tokens=Tokens(app, now, DEFAULT_ROLES),
+            tokens=Tokens(app, now, DEFAULT_ROLES, lambda: world.faults.token_lifetime_seconds),
             calls=calls,
             throttle=Throttle(limits or Limits(), calls, time.monotonic),
             dice=dice,

@@ -49,7 +49,7 @@ class Contents:
 class StoredMessage:
     """One message. `immutable_id` stays over moves between folders, `mutable_id` does not.
 
-    `generation` tells one set of attachment ids from the next. `sequence` is its place among all arrivals in folders.
+    `salt` tells one set of attachment ids from the next. `sequence` is its place among all arrivals in folders.
     """
 
     path: Path
@@ -61,7 +61,6 @@ class StoredMessage:
     modified: datetime
     salt: bytes
     sequence: int = 0
-    is_read: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @cached_property

@@ -7,7 +7,7 @@ from pathlib import Path
 from satchel.testing.graph.calls import Call, Peaks
 from satchel.testing.graph.faults import Faults
 from satchel.testing.graph.limits import Limits
-from satchel.testing.graph.mailboxes import Change
+from satchel.testing.graph.mailboxes import Change, Mailbox
 from satchel.testing.graph.subscriptions import Subscription
 from satchel.testing.graph.world import World
 from satchel.testing.mail import SampleMessage
@@ -53,7 +53,7 @@ class Tenant:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The app's permissions: Mail.Read, unless others are set; moving mail needs Mail.ReadWrite."""
+        """The app's permissions by consent: Mail.Read, unless others are set; moving mail needs Mail.ReadWrite."""
         return self.world.tokens.roles
 
     @roles.setter
@@ -61,13 +61,13 @@ class Tenant:
         self.world.tokens.roles = tuple(roles)
 
     @property
-    def clock_skew_seconds(self) -> float:
-        """How far the `Date` of answers is ahead of the clock."""
-        return self.world.clock_skew_seconds
+    def exchange_roles(self) -> tuple[str, ...]:
+        """Those that RBAC for Applications gives beside them, which tokens do not name: none, unless set."""
+        return self.world.tokens.exchange_roles
 
-    @clock_skew_seconds.setter
-    def clock_skew_seconds(self, seconds: float) -> None:
-        self.world.clock_skew_seconds = seconds
+    @exchange_roles.setter
+    def exchange_roles(self, roles: Sequence[str]) -> None:
+        self.world.tokens.exchange_roles = tuple(roles)
 
     @property
     def limits(self) -> Limits:
@@ -94,8 +94,8 @@ class Tenant:
         return self.world.notifier.subscriptions.all()
 
     def add_mailbox(self, address: str, *, refused: bool = False) -> None:
-        """A mailbox that the app may read, or one that exists but is refused to it."""
-        self.world.mailboxes.add(address, refused=refused)
+        """A mailbox that the app may read, or one that exists but is refused to it; also one that is there already."""
+        self.world.mailboxes.add(address).refused = refused
 
     def add_folder(self, mailbox: str, name: str) -> str:
         """One more folder, beside the well-known ones. Returns its id."""
@@ -113,7 +113,7 @@ class Tenant:
 
         Blocks while the message is written to disk: for large ones call it in a thread.
         """
-        at = self.world.mailboxes.find(mailbox) or self.world.mailboxes.add(mailbox)
+        at = self.world.mailboxes.add(mailbox)
         change = self.world.mailboxes.deliver(at, mail, received, folder)
         # It is read at once, so that the first call that asks for it is as quick as the others.
         self.world.threads.submit(change.message.read_in)
@@ -122,23 +122,23 @@ class Tenant:
 
     def mutable_id(self, mailbox: str, message_id: str) -> str:
         """The id of a message as those see it who do not ask for immutable ones; another one after each move."""
-        return self.world.mailboxes.add(mailbox).message(message_id).mutable_id
+        return self.world.mailboxes.get(mailbox).message(message_id).mutable_id
 
     def move(self, mailbox: str, message_id: str, folder: str) -> str:
         """Into another folder. Returns the immutable id, which is a new one only in `ARCHIVE`."""
-        at = self.world.mailboxes.add(mailbox)
+        at = self.world.mailboxes.get(mailbox)
         message = at.message(message_id)
-        self._announce(mailbox, self.world.mailboxes.move(at, message, folder, reissue=folder == ARCHIVE))
+        self._announce(at, self.world.mailboxes.move(at, message, folder, reissue=folder == ARCHIVE))
         return message.immutable_id
 
     def delete(self, mailbox: str, message_id: str) -> None:
         """For good."""
-        at = self.world.mailboxes.add(mailbox)
-        self._announce(mailbox, [self.world.mailboxes.delete(at, at.message(message_id))])
+        at = self.world.mailboxes.get(mailbox)
+        self._announce(at, [self.world.mailboxes.delete(at, at.message(message_id))])
 
     def burn(self, mailbox: str) -> None:
         """As after a migration: all ids of the mailbox, its delta tokens and its subscriptions are no more."""
-        at = self.world.mailboxes.add(mailbox)
+        at = self.world.mailboxes.get(mailbox)
         self.world.mailboxes.burn(at)
         for each in self.world.notifier.subscriptions.remove_of(at):
             self.world.notifier.lifecycle(each, "subscriptionRemoved")
@@ -170,6 +170,6 @@ class Tenant:
     def _subscriptions(self, mailbox: str | None) -> list[Subscription]:
         return [each for each in self.subscriptions if mailbox is None or each.mailbox.address == mailbox.lower()]
 
-    def _announce(self, mailbox: str, changes: list[Change]) -> None:
+    def _announce(self, mailbox: Mailbox, changes: list[Change]) -> None:
         for change in changes:
-            self.world.notifier.announce(self.world.mailboxes.add(mailbox), change)
+            self.world.notifier.announce(mailbox, change)

@@ -47,14 +47,16 @@ class Tokens:
     how many tokens it got.
     """
 
-    def __init__(self, app: App, now: Callable[[], float], roles: Sequence[str]) -> None:
+    def __init__(
+        self, app: App, now: Callable[[], float], roles: Sequence[str], lifetime_seconds: Callable[[], int]
+    ) -> None:
         self.app = app
         self.roles = tuple(roles)
         self.exchange_roles: tuple[str, ...] = ()
-        self.lifetime_seconds = 3599
         self.given = 0
         self.certificate: x509.Certificate | None = None
         self._now = now
+        self._lifetime_seconds = lifetime_seconds
         self._key = secrets.token_bytes(32)
         self._good: dict[str, float] = {}
 
@@ -72,7 +74,7 @@ class Tokens:
             self._check_assertion(form)
         elif not _same(form.get("client_secret", ""), self.app.client_secret):
             raise TokenRefused(401, "invalid_client", 7000215, "Invalid client secret provided.")
-        lifetime = self.lifetime_seconds
+        lifetime = self._lifetime_seconds()
         return {
             "token_type": "Bearer",
             "expires_in": lifetime,
@@ -83,12 +85,13 @@ class Tokens:
     def issue(self) -> str:
         """A token as the endpoint would give it."""
         now = int(self._now())
+        until = now + self._lifetime_seconds()
         claims = {
             "aud": AUDIENCE,
             "iss": f"https://sts.windows.net/{self.app.tenant_id}/",
             "iat": now,
             "nbf": now,
-            "exp": now + self.lifetime_seconds,
+            "exp": until,
             "appid": self.app.client_id,
             "tid": self.app.tenant_id,
             "roles": list(self.roles),
@@ -98,8 +101,8 @@ class Tokens:
         signed = f"{_part({'typ': 'JWT', 'alg': 'HS256'})}.{_part(claims)}"
         signature = hmac.new(self._key, signed.encode("ascii"), hashlib.sha256).digest()
         token = f"{signed}.{_unpadded(signature)}"
-        self._good = {each: until for each, until in self._good.items() if until > now}
-        self._good[token] = now + self.lifetime_seconds
+        self._good = {each: end for each, end in self._good.items() if end > now}
+        self._good[token] = until
         self.given += 1
         return token
 

@@ -32,7 +32,6 @@ class World:
     steady: Callable[[], float]
     faults: Faults
     base_url: str = ""
-    clock_skew_seconds: float = 0.0
     opened: dict[str, int] = field(default_factory=dict)
 
     async def in_thread(self, work: Callable[[], _T]) -> _T:

@@ -3,7 +3,11 @@
 import pytest
 
 from satchel.testing.graph import ALWAYS, NEVER, Faults, When, chance, next_calls, parse_value
+from satchel.testing.graph.calls import Call, Calls
 from satchel.testing.graph.dice import Dice
+from satchel.testing.graph.faults import KINDS
+from satchel.testing.graph.notifications import KIND
+from satchel.testing.graph.server import ROUTES
 
 
 @pytest.mark.parametrize(
@@ -103,3 +107,22 @@ def test_never_and_always() -> None:
     assert all(dice.falls(ALWAYS, "messages") for _ in range(100))
     with pytest.raises(ValueError, match="between 0 and 1"):
         When(1.1)
+
+
+def test_calls_that_are_none_are_told_apart_from_those_that_there_are() -> None:
+    assert {route.kind for route in ROUTES} | {KIND} == KINDS
+    with pytest.raises(ValueError, match="there are no calls contents"):
+        chance(0.5, "contents")
+    with pytest.raises(ValueError, match="a number of times was expected"):
+        parse_value("next:often")
+
+
+def test_a_long_run_forgets_its_oldest_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("satchel.testing.graph.calls.KEPT", 3)
+    calls = Calls(lambda: 0.0)
+    for number in range(20):
+        call = Call("GET", "messages", "", str(number), "", None, "", 0.0)
+        calls.begin(call)
+        calls.end(call, 200)
+    assert [call.path for call in calls.list][-3:] == ["17", "18", "19"]
+    assert len(calls.list) <= 6
