@@ -1,6 +1,7 @@
 """Each fault of the Graph simulator, as a bare HTTP client sees it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -236,15 +237,21 @@ async def test_tokens_live_as_long_as_they_are_told_to() -> None:
         assert await client.error("GET", f"{USER}/messages") == (401, "InvalidAuthenticationToken")
 
 
-async def test_a_client_that_hangs_up_is_no_error(
-    simulator: GraphSimulator, client: Graph, caplog: pytest.LogCaptureFixture
+async def test_clients_that_hang_up_are_no_error(
+    simulator: GraphSimulator, client: Graph, ids: tuple[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    files = message_with_files(7, files=1, size=20_000_000)
-    message_id = simulator.deliver(MAILBOX, files)
-    (attachment,) = await client.attachments(message_id)
-    async with client.content(message_id, attachment["id"]) as answer:
-        await answer.content.readany()
-        answer.close()
+    message_id, attachment_id = ids
+    path = f"/v1.0{USER}/messages/{message_id}/attachments/{attachment_id}/$value"
+    request = f"GET {path} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {client.token}\r\n\r\n".encode()
+    port = int(simulator.base_url.rpartition(":")[2])
+
+    def hang_up() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(request)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+
+    for _ in range(20):
+        await asyncio.to_thread(hang_up)
     while any(call.ended is None for call in simulator.calls):
         await asyncio.sleep(0.01)
     assert simulator.calls[-1].status == 499
