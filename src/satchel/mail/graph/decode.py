@@ -125,7 +125,8 @@ def place(message: WireMessage) -> Place:
     """Where the message is. Raises `SourceUnavailable` for an id that could not be asked for."""
     if not is_graph_id(message.id):
         raise unusable("the id of a message is none")
-    return Place(message.id, _text(message.internet_message_id))
+    moment = _moment(message.received_date_time)
+    return Place(message.id, _text(message.internet_message_id), None if moment is None else int(moment.timestamp()))
 
 
 def media_type(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from satchel.mail.graph import decode
 from satchel.mail.graph.caches import RecentlyFound
 from satchel.mail.graph.errors import GraphRefusal, is_gone, translated
 from satchel.mail.graph.http import GraphHttp
@@ -27,12 +28,7 @@ _MOST_COPIES = 10
 T = TypeVar("T")
 
 
-class _Hit(msgspec.Struct, frozen=True, rename="camel"):
-    id: str
-    internet_message_id: Any = None
-    received_date_time: Any = None
-    subject: Any = None
-    from_: Any = msgspec.field(name="from", default=None)
+class _Hit(decode.WireMessage, frozen=True, rename="camel"):
     is_draft: Any = None
 
 
@@ -113,7 +109,7 @@ class Identity:
                 if not is_gone(refusal):
                     raise
         self._current.forget(key)
-        found = await self._by_message_id(ref.mailbox, place.internet_message_id)
+        found = await self._by_message_id(ref.mailbox, place)
         if found is None or found == (current or place.graph_id):
             raise MessageNotFound("The message is gone, and its Message-ID leads to no other place.")
         return await self._noted(key, found, call)
@@ -165,18 +161,18 @@ class Identity:
                 raise translated(refusal) from None
             self._resolved.put(key, _Resolved(None))
             return None
-        ref = Place(hit.id, _text(hit.internet_message_id)).ref(mailbox) if is_graph_id(hit.id) else None
+        ref = decode.place(hit).ref(mailbox) if is_graph_id(hit.id) else None
         self._resolved.put(key, _Resolved(ref))
         return ref
 
     async def _look_up(self, mailbox: str, message: str) -> _Hit:
-        fields = {"$select": "id,internetMessageId"}
+        fields = {"$select": "id,internetMessageId,receivedDateTime"}
         return await self._http.get(message_path(mailbox, message), mailbox=mailbox, as_=_Hit, params=fields)
 
-    async def _by_message_id(self, mailbox: str, internet_message_id: str) -> str | None:
-        if not internet_message_id:
+    async def _by_message_id(self, mailbox: str, place: Place) -> str | None:
+        if not place.internet_message_id:
             return None
-        quoted = internet_message_id.replace("'", "''")
+        quoted = place.internet_message_id.replace("'", "''")
         hits = await self._http.get(
             f"{user_path(mailbox)}/messages",
             mailbox=mailbox,
@@ -187,17 +183,20 @@ class Identity:
                 "$top": str(_MOST_COPIES),
             },
         )
-        return the_one(hits.value)
+        return the_one(hits.value, place.received_at)
 
 
-def the_one(hits: Sequence[_Hit]) -> str | None:
+def the_one(hits: Sequence[_Hit], received_at: int | None) -> str | None:
     """The message among those with one Message-ID; None where there is none, or no telling.
 
-    Drafts are never it. Copies of one message (a rule that copies, a message sent to oneself) are as good as each
-    other, and the newest is taken; but anybody can send a message under a Message-ID that was used before, so of such
-    as differ in subject or author none is.
+    Drafts are never it, nor is what was received at another moment, where that is known: a move keeps it. Copies of one
+    message (a rule that copies, a message sent to oneself) are as good as each other, and the newest is taken; but
+    anybody can send a message under a Message-ID that was used before, so of such as differ in subject or author none
+    is.
     """
     received = [each for each in hits if each.is_draft is not True and is_graph_id(each.id)]
+    if received_at is not None:
+        received = [each for each in received if decode.place(each).received_at == received_at]
     if not received or any((each.subject, each.from_) != (received[0].subject, received[0].from_) for each in received):
         return None
     return max(received, key=lambda each: _text(each.received_date_time)).id

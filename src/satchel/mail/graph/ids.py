@@ -46,24 +46,30 @@ def is_graph_id(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message is: its id in Graph, and the Message-ID by which it is found after it has lost that."""
+    """Where a message is: its id in Graph; the Message-ID by which it is found after it has lost that; and when it was
+    received (Unix seconds), because anybody can send another under the same Message-ID."""
 
     graph_id: str
     internet_message_id: str = ""
+    received_at: int | None = None
 
     def ref(self, mailbox: str) -> MessageRef:
         known = self.internet_message_id
         keeps = 0 < len(known) <= _LONGEST_MESSAGE_ID and known.isprintable()
-        locator = f"{self.graph_id}\n{known}" if keeps else self.graph_id
-        return MessageRef(mailbox, public_id(self.graph_id), locator)
+        parts = [self.graph_id, known if keeps else ""]
+        if keeps and self.received_at is not None and self.received_at >= 0:
+            parts.append(str(self.received_at))
+        return MessageRef(mailbox, public_id(self.graph_id), "\n".join(parts).rstrip("\n"))
 
 
 def read_locator(ref: MessageRef) -> Place:
     """The place that a reference holds. Raises `MessageNotFound` for one that this source never wrote."""
-    found, _, internet_message_id = ref.locator.partition("\n")
+    found, _, rest = ref.locator.partition("\n")
+    internet_message_id, _, received_at = rest.partition("\n")
     if not is_graph_id(found) or public_id(found) != ref.message_id:
         raise MessageNotFound("The message's locator is not one of Graph, or belongs to another message.")
-    return Place(found, internet_message_id)
+    is_moment = received_at.isascii() and received_at.isdigit()
+    return Place(found, internet_message_id, int(received_at) if is_moment else None)
 
 
 def attachment_graph_id(public: str) -> str:

@@ -16,7 +16,7 @@ from satchel.mail.graph.bodies import AttachmentBodies
 from satchel.mail.graph.content import GraphContent, content_key
 from satchel.mail.graph.http import GraphHttp
 from satchel.mail.graph.identity import Identity
-from satchel.mail.graph.ids import Place, attachment_graph_id, attachment_path, message_path, read_locator
+from satchel.mail.graph.ids import attachment_graph_id, attachment_path, message_path, read_locator
 from satchel.mail.graph.opening import BodyOpener
 from satchel.mail.graph.options import GraphOptions
 from satchel.mail.graph.placeholders import Placeholders
@@ -95,7 +95,8 @@ class GraphSource:
         found, listed = await self._identity.at_place(message, at)
         summary = decode.summary(found, mailbox, has_attachments=any(not each.is_inline for each in listed))
         self._refuse_unready(message, listed, summary.received)
-        place = Place(read_locator(message).graph_id, summary.internet_message_id)
+        # It may have answered under another id by now; the one by which it is known stays.
+        place = replace(decode.place(found), graph_id=read_locator(message).graph_id)
         return replace(summary, ref=place.ref(mailbox))
 
     async def list(self, message: MessageRef) -> Sequence[Attachment]:

@@ -153,7 +153,7 @@ def test_the_envelope() -> None:
     assert [each.email_address.address for each in found.to] == ["a@example.com", "b@x"]
     assert [each.email_address.address for each in found.cc] == ["c@x"]
     assert (found.ref.mailbox, found.ref.message_id) == ("a@example.com", "AAkALgAA")
-    assert found.ref.locator == "AAkALgAA\n<1@x>"
+    assert found.ref.locator == "AAkALgAA\n<1@x>\n1748937600"
 
 
 def test_a_draft_has_next_to_nothing() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -162,6 +163,41 @@ HITS: list[tuple[list[dict[str, Any]], str | None]] = [
     ([{"id": "A", "from": {"emailAddress": {"address": "m@x"}}}, {"id": NEW, "from": None}], None),
     ([], None),
 ]
+
+
+RECEIVED = "2025-06-03T07:59:00Z"
+
+
+@pytest.mark.parametrize(
+    ("hits", "expected"),
+    [
+        ([{"id": NEW, "receivedDateTime": RECEIVED}], NEW),
+        ([{"id": NEW, "receivedDateTime": "2025-06-03T09:59:00.000+02:00"}], NEW),
+        # Sent later under the same Message-ID, to be taken for the one that is gone.
+        ([{"id": NEW, "receivedDateTime": "2025-06-03T08:59:00Z"}], None),
+        ([{"id": NEW}], None),
+        (
+            [
+                {"id": NEW, "receivedDateTime": RECEIVED, "subject": "Invoice"},
+                {"id": "A", "receivedDateTime": "2025-06-03T08:59:00Z", "subject": "Other"},
+            ],
+            NEW,
+        ),
+    ],
+)
+async def test_only_what_was_received_at_the_same_moment_is_it(
+    mail: Mail, hits: list[dict[str, Any]], expected: str | None
+) -> None:
+    mail.hits = hits
+    mail.messages[A, NEW] = "<it's@x>"
+    graph, identity = over(mail)
+    received_at = int(datetime(2025, 6, 3, 7, 59, tzinfo=UTC).timestamp())
+    ref = Place(OLD, "<it's@x>", received_at).ref(A)
+    if expected is None:
+        with pytest.raises(MessageNotFound):
+            await identity.at_place(ref, reading(identity, graph))
+    else:
+        assert await identity.at_place(ref, reading(identity, graph)) == expected
 
 
 @pytest.mark.parametrize(("hits", "expected"), HITS)

@@ -35,8 +35,14 @@ def test_a_locator_keeps_the_message_id_where_it_can() -> None:
     ref = Place("AAkALgAA=", "<1@x>").ref(MAILBOX)
     assert ref == MessageRef(MAILBOX, "AAkALgAA=", "AAkALgAA=\n<1@x>")
     assert read_locator(ref) == Place("AAkALgAA=", "<1@x>")
+    received = Place("AAkALgAA=", "<1@x>", 1_748_937_540)
+    assert read_locator(received.ref(MAILBOX)) == received
+    assert received.ref(MAILBOX).locator == "AAkALgAA=\n<1@x>\n1748937540"
     for unusable in ("", "<" + "x" * 998 + ">", "a\nb", "a\0b"):
         assert read_locator(Place("AAkALgAA=", unusable).ref(MAILBOX)) == Place("AAkALgAA=")
+        assert read_locator(Place("AAkALgAA=", unusable, 1).ref(MAILBOX)) == Place("AAkALgAA=")
+    assert read_locator(Place("AAkALgAA=", "<1@x>", -1).ref(MAILBOX)) == Place("AAkALgAA=", "<1@x>")
+    assert read_locator(MessageRef(MAILBOX, "AAkALgAA=", "AAkALgAA=\n<1@x>\nsoon")) == Place("AAkALgAA=", "<1@x>")
 
 
 @pytest.mark.parametrize("locator", ["", "x", "AAkALgAA", "../AAkALgAA=", "\nAAkALgAA=", "AAkALgAA=/..", "x" * 10_000])

@@ -18,7 +18,7 @@ from tests.unit.mail.graph.fakes import Asked, FakeAnswer, FakeGraph, FakeTokens
 
 MAILBOX = "a@example.com"
 MESSAGE = "AAkALgAA" + "m" * 20
-REF = Place(MESSAGE, "<1@x>").ref(MAILBOX)
+REF = Place(MESSAGE, "<1@x>", 1_748_937_540).ref(MAILBOX)
 NOW = datetime(2025, 6, 3, 8, tzinfo=UTC)
 FILE = "#microsoft.graph.fileAttachment"
 ROUND_TRIP_SECONDS = 1.0
