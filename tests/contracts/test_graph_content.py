@@ -84,12 +84,14 @@ class Office:
 
 
 @asynccontextmanager
-async def office(*, buffer_bytes: int = SMALL, heal_attempts: int = 3, tls: bool = False) -> AsyncIterator[Office]:
+async def office(
+    *, buffer_bytes: int = SMALL, heal_attempts: int = 3, tls: bool = False, read_timeout_seconds: float = 0.5
+) -> AsyncIterator[Office]:
     async with GraphSimulator(tls=tls) as simulator:
         simulator.add_mailbox(MAILBOX)
         mail = message("m", "File", [file_part("a.bin", "application/octet-stream", FILE)])
         message_id = await asyncio.to_thread(simulator.deliver, MAILBOX, mail)
-        calls = CallOptions(simulator.base_url, simulator.ca_file, read_timeout_seconds=0.5)
+        calls = CallOptions(simulator.base_url, simulator.ca_file, read_timeout_seconds=read_timeout_seconds)
         content = ContentOptions(heal_attempts=heal_attempts, buffer_bytes=buffer_bytes)
         host, streams = MemoryHost(), ContentStreams(sleep=lambda _: asyncio.sleep(0))
         token = FixedToken(simulator.world.tokens.issue())
@@ -274,3 +276,18 @@ async def test_a_body_that_breaks_for_good_has_no_end() -> None:
         _, body = await exchange(port, "TE: trailers")
         assert not body.endswith(b"0\r\n\r\n")
         assert b"repr-digest" not in body
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_client_that_leaves_in_mid_body_frees_connection_and_place_at_once(tls: bool) -> None:
+    async with office(tls=tls, read_timeout_seconds=60) as here, served(here) as port:
+        here.simulator.faults = Faults(stall=ALWAYS, stall_after_bytes=1_000_000)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readexactly(500_000)).startswith(b"HTTP/1.1 200")
+        assert here.source._http.free_places(MAILBOX) == 3
+        writer.transport.abort()
+        async with asyncio.timeout(20):
+            while here.simulator.world.calls.under_way(MAILBOX) or here.source._http.free_places(MAILBOX) < 4:
+                await asyncio.sleep(0.01)
+        assert here.streams.count == 0
