@@ -23,6 +23,7 @@ from satchel.testing.graph.certificates import make_server_certificate
 from satchel.testing.stack import free_port
 
 MAILBOX, BOSS = "invoices@example.test", "boss@example.test"
+NO_ANSWER = {"mailbox": "failure", "refused_mailbox": "unknown", "clock": "unknown", "throttling": "unknown"}
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -127,7 +128,7 @@ async def test_an_authority_whose_certificate_nobody_trusts(graph: GraphSimulato
 
 async def test_graph_is_not_there(graph: GraphSimulator) -> None:
     found = await examined(settings(graph, base_url=f"https://127.0.0.1:{free_port()}"))
-    assert verdicts(found) == {"mailbox": "failure", "refused_mailbox": "unknown", "clock": "unknown"}
+    assert verdicts(found) == NO_ANSWER
     assert "Connection refused" in found["mailbox"].text
 
 
@@ -160,6 +161,8 @@ async def test_the_application_can_read_every_mailbox(graph: GraphSimulator) -> 
 
 async def test_the_clock_of_this_machine_is_wrong(graph: GraphSimulator) -> None:
     assert verdicts(await examined(settings(graph), clock=timedelta(minutes=-7))) == {"clock": "failure"}
+    graph.faults.clock_skew_seconds = 60
+    assert verdicts(await examined(settings(graph))) == {"clock": "warning"}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ async def test_the_clock_of_this_machine_is_wrong(graph: GraphSimulator) -> None
         (Faults(unavailable=ALWAYS), {"mailbox": "failure", "refused_mailbox": "unknown"}),
         (Faults(gateway_page=ALWAYS), {"mailbox": "failure", "refused_mailbox": "unknown"}),
         (Faults(refuse_token=ALWAYS), {"mailbox": "failure", "refused_mailbox": "unknown"}),
-        (Faults(hang_up=ALWAYS), {"mailbox": "failure", "refused_mailbox": "unknown", "clock": "unknown"}),
+        (Faults(hang_up=ALWAYS), NO_ANSWER),
     ],
 )
 async def test_graph_has_trouble(graph: GraphSimulator, faults: Faults, expected: dict[str, str]) -> None:
@@ -181,6 +184,14 @@ async def test_no_question_is_waited_for_without_end(graph: GraphSimulator) -> N
     graph.faults = Faults(latency_seconds=30)
     found = await examined(settings(graph), check_seconds=0.3)
     assert "no answer within 0.3 s" in found["token" if "mailbox" not in found else "mailbox"].text
+
+
+async def test_a_graph_that_does_not_answer_is_not_asked_for_every_mailbox(graph: GraphSimulator) -> None:
+    mailboxes = [f"team{number}@example.test" for number in range(50)]
+    graph.faults = Faults(hang_up=ALWAYS)
+    found = await examined(settings(graph, mailboxes=mailboxes))
+    assert found["mailbox"].verdict is Verdict.FAILURE
+    assert len(graph.calls) < 20
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from satchel.gateway.findings import Finding
+from satchel.gateway.findings import Finding, warning
 from satchel.gateway.graph.doctor import GraphDoctor
 from satchel.gateway.graph.verdicts import judge_folder
 from satchel.gateway.settings import AccountSettings, FolderSettings
@@ -38,7 +38,14 @@ async def examine(
 
 async def _findings(engine: sa.Engine, account: AccountSettings, account_id: str) -> Sequence[Finding]:
     if account.source == "folder":
-        return [await _look_at_folder(account.folder)]
+        found = [await _look_at_folder(account.folder)]
+        if account.graph.mailboxes:
+            found.append(
+                warning(
+                    "settings", 'Mailboxes of Microsoft 365 are named, but source is "folder".', 'Set source = "graph".'
+                )
+            )
+        return found
     async with aclosing(graph_probe(account.graph)) as prober:
         return await GraphDoctor(account.graph, prober, list_subscriptions(engine, account_id)).examine()
 
@@ -49,6 +56,6 @@ async def _look_at_folder(settings: FolderSettings) -> Finding:
             async with asyncio.timeout(_FOLDER_SECONDS):
                 return judge_folder(await source.mailboxes())
         except TimeoutError:
-            return judge_folder(None, f"no answer within {_FOLDER_SECONDS:g} s.")
+            return judge_folder(None, f"The mail folder gives no answer within {_FOLDER_SECONDS:g} s.")
         except SourceError as error:
             return judge_folder(None, str(error))

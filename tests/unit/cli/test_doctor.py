@@ -47,7 +47,14 @@ def test_warnings_alone_end_with_three(office: Office, tmp_path: Path) -> None:
 def test_a_failure_ends_with_one_whatever_else_there_is(office: Office, tmp_path: Path) -> None:
     (tmp_path / "mail-acme").rename(tmp_path / "away")
     result = office.run("gateway", "doctor")
-    assert (result.exit_code, "FAIL  The mail folder cannot be read" in result.stdout) == (1, True)
+    assert (result.exit_code, "FAIL  The mail folder cannot be opened" in result.stdout) == (1, True)
+
+
+def test_a_source_that_was_forgotten(office: Office) -> None:
+    settings = f'[gateway.graph]\nclient_id = "c"\ntenant_id = "t"\nclient_secret = "s"\nmailboxes = ["{MAILBOX}"]\n'
+    office.config.write_text(settings)
+    result = office.run("gateway", "doctor")
+    assert (result.exit_code, '→ Set source = "graph".' in result.stdout) == (3, True)
 
 
 def test_for_programs(office: Office, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`satchel gateway doctor`: what works, what does not, and what to do."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ def doctor(account: OfAccount = None, json: Json = False, config: ConfigFile = N
     """
     from satchel.gateway.doctor import examine
 
+    # What the library for tokens says of a refusal is told in our words.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     with open_office(config) as office:
         if account is not None:
             # Raises for one that the settings do not name.

@@ -12,6 +12,7 @@ from satchel.gateway.graph.settings import GraphSettings
 from satchel.gateway.graph.verdicts import (
     judge_clock,
     judge_mailbox,
+    judge_notification_scheme,
     judge_notification_url,
     judge_refused_mailbox,
     judge_settings,
@@ -27,7 +28,8 @@ _AT_ONCE = 4
 
 
 class GraphDoctor:
-    """Examines one account. No question takes longer than `check_seconds`."""
+    """Examines one account. No question takes longer than `check_seconds`, and all together a few times as long: a
+    Graph that does not answer is not asked for every mailbox."""
 
     def __init__(
         self,
@@ -60,7 +62,7 @@ class GraphDoctor:
             async with asyncio.timeout(self._check_seconds):
                 return judge_token(await self._prober.token())
         except TimeoutError:
-            return [judge_token_refusal(f"no answer within {self._check_seconds:g} s.")]
+            return [judge_token_refusal(f"The authority gives no answer within {self._check_seconds:g} s.")]
         except SourceUnavailable as error:
             return [judge_token_refusal(str(error))]
 
@@ -69,10 +71,17 @@ class GraphDoctor:
         refused = self._graph.refused_mailbox
         asked = [(address, folder) for address in addresses for folder in self._graph.folders]
         places = asyncio.Semaphore(_AT_ONCE)
+        unanswered = 0
 
         async def ask(address: str, folder: str) -> Reply:
+            nonlocal unanswered
             async with places:
-                return await self._bounded(self._prober.read_mailbox(address, folder))
+                if unanswered >= _AT_ONCE:
+                    # Hundreds of mailboxes would take an hour to say the same.
+                    return Reply(status=None, trouble="not asked, as there was no answer for those before")
+                reply = await self._bounded(self._prober.read_mailbox(address, folder))
+                unanswered = 0 if reply.status is not None else unanswered + 1
+                return reply
 
         replies = await asyncio.gather(*(ask(*each) for each in asked))
         refusal = await self._bounded(self._prober.read_mailbox(refused, "inbox")) if refused is not None else None
@@ -88,6 +97,9 @@ class GraphDoctor:
         url = self._graph.notification_url
         if url is None:
             return []
+        trouble = judge_notification_scheme(url)
+        if trouble is not None:
+            return [trouble]
         found: list[Finding] = []
         for path in NOTIFICATION_PATHS:
             # With what a proxy might decode, encode or cut off.

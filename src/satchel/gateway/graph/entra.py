@@ -84,7 +84,7 @@ def judge_token_refusal(text: str) -> Finding:
     if match is None:
         return failure(
             _TOKEN,
-            f"No token could be had: {text}",
+            text,
             "See that this machine reaches graph.authority, and that graph.ca_file is right where one is set.",
         )
     number = int(match[1])

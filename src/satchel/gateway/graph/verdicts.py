@@ -37,7 +37,7 @@ def judge_settings(graph: GraphSettings) -> tuple[Finding, ...]:
     found += _judge_cloud(graph.authority, graph.base_url)
     if not found:
         count = len(set(graph.mailboxes))
-        found.append(good("settings", f"Whole: credential {graph.credential!r}, {_mailboxes(count)}."))
+        found.append(good("settings", f"The settings are whole: credential {graph.credential!r}, {_mailboxes(count)}."))
     return tuple(found)
 
 
@@ -130,14 +130,16 @@ def judge_clock(replies: Sequence[Reply]) -> Finding:
 
 def judge_throttling(replies: Sequence[Reply]) -> Finding:
     """Whether Graph limits us now, or says that it soon will."""
-    asked = len(replies)
+    asked = sum(reply.status is not None for reply in replies)
+    if not asked:
+        return unknown("throttling", "Graph did not answer, so whether it limits requests is not known.")
     limited = [reply for reply in replies if reply.status == 429]
     if limited:
         wait = max((reply.retry_after_seconds or 0.0 for reply in limited), default=0.0)
         until = f", for {wait:.0f} s more" if wait else ""
         return warning(
             "throttling",
-            f"Graph limited {len(limited)} of {asked} requests{until}.",
+            f"Graph limited requests: {len(limited)} of {asked}{until}.",
             "See what else uses this application: 10,000 requests in ten minutes are allowed for a mailbox, four at "
             "once.",
         )
@@ -148,18 +150,25 @@ def judge_throttling(replies: Sequence[Reply]) -> Finding:
             f"{max(shares):.0%} of a limit are used.",
             "Poll less often, or use notifications (graph.notification_url).",
         )
-    return good("throttling", f"None of {asked} requests was limited.")
+    return good("throttling", f"No request was limited, of {asked} asked.")
+
+
+def judge_notification_scheme(url: str) -> Finding | None:
+    """What is wrong with a URL that Graph would not even ask."""
+    if urlsplit(url).scheme == "https":
+        return None
+    return failure(
+        "notification_url", f"{url} is not https://: Graph sends notifications nowhere else.", "Use https://."
+    )
 
 
 def judge_notification_url(url: str, path: str, reply: Reply, token: str) -> Finding:
     """Whether Graph's handshake succeeds at a URL of ours, as far as can be told from here."""
     check = "notification_url"
-    if urlsplit(url).scheme != "https":
-        return failure(check, f"{url} is not https://: Graph sends notifications nowhere else.", "Use https://.")
     if reply.status is None:
         return failure(
             check,
-            f"{url} cannot be reached from here: {_what(reply)}.",
+            f"{url}{path} cannot be reached from here: {_what(reply)}.",
             "The gateway must be running for this check, behind a proxy with a certificate that everybody trusts.",
         )
     if reply.status == 200 and reply.body == token.encode() and reply.content_type.startswith("text/plain"):
@@ -183,7 +192,7 @@ def judge_subscriptions(graph: GraphSettings, known: Sequence[Subscription], now
     """What the gateway's own records say of its subscriptions."""
     check = "subscriptions"
     if graph.notification_url is None:
-        return good(check, f"None: mailboxes are polled every {graph.poll_seconds:g} s.")
+        return good(check, f"No subscriptions: mailboxes are polled every {graph.poll_seconds:g} s.")
     wanted = {(address, folder) for address in graph.mailboxes for folder in graph.folders}
     active = {
         (each.mailbox, each.folder)
@@ -192,10 +201,11 @@ def judge_subscriptions(graph: GraphSettings, known: Sequence[Subscription], now
     }
     missing = wanted - active
     if not missing:
-        return good(check, f"All {len(wanted)} are active.")
+        return good(check, f"Subscriptions: {len(wanted)} wanted, all active.")
+    addresses = ", ".join(sorted({address for address, _ in missing}))
     return warning(
         check,
-        f"{len(missing)} of {len(wanted)} are not active: {', '.join(sorted({address for address, _ in missing}))}.",
+        f"Subscriptions: {len(missing)} of {len(wanted)} not active: {addresses}.",
         f"A running gateway makes them within minutes; until then it finds messages every {graph.catch_up_seconds:g} "
         "s. If it goes on, its log says why.",
     )
@@ -204,7 +214,9 @@ def judge_subscriptions(graph: GraphSettings, known: Sequence[Subscription], now
 def judge_folder(addresses: Sequence[str] | None, trouble: str = "") -> Finding:
     """Of an account that reads a local folder: whether it is there, and has mailboxes."""
     if addresses is None:
-        return failure("folder", f"The mail folder cannot be read: {trouble}", "Make it, mount it, or set folder.path.")
+        return failure(
+            "folder", trouble, 'Make it or mount it, or set folder.path; source = "graph" for Microsoft 365.'
+        )
     if not addresses:
         return warning("folder", "The mail folder has no mailboxes.", "Put one into it: docs/gateway.md says how.")
     return good("folder", f"The mail folder can be read: {_mailboxes(len(addresses))}.")

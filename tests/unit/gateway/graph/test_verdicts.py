@@ -14,6 +14,7 @@ from satchel.gateway.graph.verdicts import (
     judge_clock,
     judge_folder,
     judge_mailbox,
+    judge_notification_scheme,
     judge_notification_url,
     judge_refused_mailbox,
     judge_settings,
@@ -73,7 +74,7 @@ def test_a_credential_that_cannot_be_read() -> None:
 
 
 def test_an_authority_that_cannot_be_reached() -> None:
-    finding = judge_token_refusal("Connection refused")
+    finding = judge_token_refusal("The authority cannot be reached: Connection refused.")
     assert (finding.verdict, "Connection refused" in finding.text) == (FAILURE, True)
 
 
@@ -194,11 +195,12 @@ def test_clocks(replies: list[Reply], verdict: Verdict, said: str) -> None:
 @pytest.mark.parametrize(
     ("replies", "verdict", "said"),
     [
-        ([Reply(status=200)], GOOD, "None of 1"),
-        ([Reply(status=200, throttle_share=0.7)], GOOD, "None of 1"),
+        ([Reply(status=200)], GOOD, "of 1 asked"),
+        ([Reply(status=200, throttle_share=0.7)], GOOD, "of 1 asked"),
+        ([Reply(status=None, trouble="no answer")], UNKNOWN, "did not answer"),
         ([Reply(status=200, throttle_share=0.9)], WARNING, "90% of a limit"),
-        ([Reply(status=200), Reply(status=429, retry_after_seconds=42)], WARNING, "1 of 2 requests, for 42 s more"),
-        ([Reply(status=429)], WARNING, "1 of 1 requests."),
+        ([Reply(status=200), Reply(status=429, retry_after_seconds=42)], WARNING, "1 of 2, for 42 s more"),
+        ([Reply(status=429)], WARNING, "1 of 1."),
     ],
 )
 def test_throttling(replies: list[Reply], verdict: Verdict, said: str) -> None:
@@ -217,13 +219,20 @@ def test_throttling(replies: list[Reply], verdict: Verdict, said: str) -> None:
         (URL, Reply(status=401), FAILURE, "401"),
         (URL, Reply(status=502), FAILURE, "502"),
         (URL, Reply(status=None, trouble="certificate has expired"), FAILURE, "certificate has expired"),
-        ("http://mail.example.com", Reply(status=200), FAILURE, "not https"),
     ],
 )
 def test_the_notification_url(url: str, reply: Reply, verdict: Verdict, said: str) -> None:
     finding = judge_notification_url(url, PATH, reply, "a b+c")
     assert finding.verdict is verdict
     assert said in finding.text
+    assert f"{url}{PATH}" in finding.text
+
+
+def test_the_notification_url_is_https() -> None:
+    assert judge_notification_scheme(URL) is None
+    finding = judge_notification_scheme("http://mail.example.com")
+    assert finding is not None
+    assert (finding.verdict, "not https" in finding.text) == (FAILURE, True)
 
 
 def subscription(status: SubscriptionStatus = SubscriptionStatus.ACTIVE, minutes: float | None = 60) -> Subscription:
@@ -235,8 +244,8 @@ def subscription(status: SubscriptionStatus = SubscriptionStatus.ACTIVE, minutes
     ("url", "known", "verdict", "said"),
     [
         (None, [], GOOD, "polled every 30 s"),
-        (URL, [subscription()], GOOD, "All 1 are active"),
-        (URL, [], WARNING, f"1 of 1 are not active: {ADDRESS}"),
+        (URL, [subscription()], GOOD, "1 wanted, all active"),
+        (URL, [], WARNING, f"1 of 1 not active: {ADDRESS}"),
         (URL, [subscription(minutes=-1)], WARNING, "1 of 1"),
         (URL, [subscription(minutes=None)], WARNING, "1 of 1"),
         (URL, [subscription(SubscriptionStatus.REMOVED)], WARNING, "1 of 1"),
