@@ -21,6 +21,8 @@ _TOO_LATE_SECONDS = 30.0
 _TOO_LATE_SHARE = 0.05
 # So long a refusal stands before it is asked again: Entra ID counts failures against the application.
 _REFUSED_SECONDS = 10.0
+# So long an authority may take, all attempts together: azure-identity itself waits for five minutes with each.
+_LONGEST_SECONDS = 30.0
 # Own attempts of azure-identity; the callers have patience of their own.
 _RETRIES = 2
 _ERROR_CODE = re.compile(r"AADSTS\d{4,12}")
@@ -159,7 +161,8 @@ async def _issue(credential: "AsyncTokenCredential", scope: str, begun: float) -
     from azure.core.exceptions import AzureError, ClientAuthenticationError
 
     try:
-        found = await credential.get_token(scope)
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            found = await credential.get_token(scope)
     except ClientAuthenticationError as error:
         raise _refusal(error) from None
     except (AzureError, OSError, ValueError) as error:

@@ -185,6 +185,19 @@ async def test_why_there_is_no_token(monkeypatch: pytest.MonkeyPatch, failure: E
     assert "s3cret" not in str(caught.value)
 
 
+async def test_an_authority_that_does_not_answer_keeps_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(FakeCredential):
+        async def get_token(self, scope: str) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(credentials, "_credential", lambda options: Silent(OSError()))
+    begun = now()
+    with pytest.raises(SourceUnavailable) as caught:
+        await azure_tokens(SECRET).token()
+    assert not isinstance(caught.value, TokenRefused)
+    assert now() - begun >= 30
+
+
 @pytest.mark.parametrize(
     "options",
     [
