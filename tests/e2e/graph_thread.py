@@ -27,7 +27,7 @@ class GraphThread:
         async def done() -> T:
             return what(self.simulator)
 
-        return asyncio.run_coroutine_threadsafe(done(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(done(), self.loop).result(120)
 
     def put(self, mailbox: str, number: int) -> str:
         """Deliver a message with a small file; its id."""

@@ -119,7 +119,7 @@ def test_many_notifications_at_once_to_two_processes(tmp_path: Path) -> None:
                 urls = [f"{process.url}/notifications/graph" for process in (running, other)]
 
                 def post(number: int) -> int:
-                    return requests.post(urls[number % 2], json=posts[number], timeout=30).status_code
+                    return requests.post(urls[number % 2], json=posts[number], timeout=120).status_code
 
                 assert Counter(threads.map(post, range(len(posts)))) == {202: len(posts)}
                 comes(running, *message_ids)
