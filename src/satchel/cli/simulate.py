@@ -34,7 +34,6 @@ class _Asked:
     tls: bool
     tls_folder: Path | None
     seed: int
-    rbac: bool
 
 
 @app.command("graph")
@@ -56,12 +55,13 @@ def graph(
     ] = None,
     refused: Annotated[
         list[str] | None,
-        typer.Option("--refused", metavar="ADDRESS", help="A mailbox that the application may not read; repeatable."),
+        typer.Option(
+            "--refused",
+            metavar="ADDRESS",
+            help="A mailbox that the application may not read, so that RBAC for Applications and not consent gives it "
+            "Mail.Read; repeatable.",
+        ),
     ] = None,
-    rbac: Annotated[
-        bool,
-        typer.Option("--rbac", help="Mail.Read comes from RBAC for Applications, not from consent for the tenant."),
-    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,7 +80,7 @@ def graph(
     ] = 0,
 ) -> None:
     """Microsoft Graph's mail on this machine, with a token endpoint and the faults of the real one, until Ctrl-C."""
-    asked = _Asked(port, mail, mailbox or ["invoices@example.com"], refused or [], tls, tls_folder, seed, rbac)
+    asked = _Asked(port, mail, mailbox or ["invoices@example.com"], refused or [], tls, tls_folder, seed)
     if mail is not None and not mail.is_dir():
         raise CommandError(f"{mail} is no folder. Make it, or name another one with --mail.")
     try:
@@ -118,7 +118,8 @@ async def _serve(asked: _Asked, faults: "Faults") -> None:
             simulator.add_mailbox(address)
         for address in asked.refused:
             simulator.add_mailbox(address, refused=True)
-        if asked.rbac:
+        if asked.refused:
+            # Consent would be for the whole tenant.
             simulator.roles, simulator.exchange_roles = (), simulator.roles
         watching: asyncio.Task[None] | None = None
         if asked.mail is not None:
