@@ -90,7 +90,11 @@ class Subscribing:
         actions = due_actions(rows, self._wanted, self._now())
         in_trouble = {action.folder.key for action in actions if action.act is Act.CREATE}
         self._active = {row.key for row in rows} - in_trouble
-        await asyncio.gather(*(self._act(action) for action in actions if self._may_try(action.folder.key)))
+        acts = (self._act(action) for action in actions if self._may_try(action.folder.key))
+        # All come to their end before the host's failure ends the watch: the next one must find none at work.
+        for outcome in await asyncio.gather(*acts, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def _act(self, action: Action) -> None:
         async with self._places:

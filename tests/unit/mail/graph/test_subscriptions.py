@@ -201,6 +201,23 @@ async def test_what_lives_is_renewed_though_nobody_may_list_what_there_is() -> N
     assert len(office.calls("PATCH", "subscriptions")) == 1
 
 
+async def test_when_the_host_fails_nothing_is_left_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office()
+    save = office.host.save_subscription
+
+    async def save_those_of_b(subscription: Subscription) -> None:
+        if subscription.mailbox == A:
+            raise OSError
+        await asyncio.sleep(1)
+        await save(subscription)
+
+    monkeypatch.setattr(office.host, "save_subscription", save_those_of_b)
+    with pytest.raises(OSError):
+        await subscribing(office, A, B).tick()
+    [stands] = office.host.subscribed.values()
+    assert stands.status == "active"
+
+
 async def test_an_answer_that_does_not_come_leaves_one_subscription() -> None:
     office = Office()
     office.loses_answers = True
