@@ -343,3 +343,16 @@ async def test_a_refused_mailbox_stays_refused_whatever_happens_in_it(simulator:
     assert await client.error("GET", f"/users/{boss}/messages") == (403, "ErrorAccessDenied")
     simulator.add_mailbox(boss)
     assert len((await client.get(f"/users/{boss}/messages"))["value"]) == 1
+
+
+async def test_pages_at_their_ends(simulator: GraphSimulator, client: Graph) -> None:
+    for _ in range(4):
+        simulator.deliver(MAILBOX, message_with_picture())
+    seen = [await client.get(f"{USER}/messages?$select=id&$top=2&$skip={skip}") for skip in (1, 2, 3, 9)]
+    assert [(len(page["value"]), "@odata.nextLink" in page) for page in seen] == [
+        (2, True),
+        (2, False),
+        (1, False),
+        (0, False),
+    ]
+    assert (await client.error("GET", f"{USER}/messages?$top={'9' * 5000}"))[0] == 400

@@ -13,8 +13,8 @@ from satchel.testing.graph.bodies import send_attachment, send_json
 from satchel.testing.graph.described import attachment_json, instant, wants_bytes
 from satchel.testing.graph.errors import GraphError, item_not_found
 from satchel.testing.graph.exchange import Exchange
-from satchel.testing.graph.message_routes import MESSAGES, next_link
-from satchel.testing.graph.paging import cut
+from satchel.testing.graph.message_routes import MESSAGES
+from satchel.testing.graph.paging import page
 from satchel.testing.graph.routing import Route
 from satchel.testing.graph.stored import (
     PLACEHOLDER_NAME,
@@ -35,9 +35,7 @@ async def list_attachments(exchange: Exchange) -> web.StreamResponse:
     if world.dice.falls(world.faults.change_attachment_ids, exchange.call.kind, exchange.call.mailbox):
         exchange.call.fault = "change_attachment_ids"
         world.mailboxes.renew_attachment_ids(message)
-    size = query.read_number(exchange.option("top"), "top", query.MAX_TOP, 1, query.MAX_TOP)
-    skip = query.read_number(exchange.option("skip"), "skip", 0, 0, 10**9)
-    shown, page = cut(_there(exchange, message), skip, min(size, max(1, world.faults.attachments_per_page)))
+    shown, following = page(exchange, _there(exchange, message), query.MAX_TOP, world.faults.attachments_per_page)
     with_bytes = wants_bytes(select)
     context = exchange.context(
         f"users('{exchange.params['mailbox']}')/messages('{exchange.params['message']}')/attachments"
@@ -46,8 +44,7 @@ async def list_attachments(exchange: Exchange) -> web.StreamResponse:
     for number, each in enumerate(shown):
         pieces.append(b"," if number else b"")
         pieces += _pieces(_described(exchange, message, each), each, with_bytes)
-    following = b',"@odata.nextLink":' + msgspec.json.encode(next_link(exchange, skip=str(page.stop)))
-    pieces.append(b"]" + (following if page.more else b"") + b"}")
+    pieces.append(b"]" + (b"," if following else b"") + msgspec.json.encode(following).removeprefix(b"{"))
     return await send_json(exchange, pieces, message)
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-ME = "app"
 KEPT = 100_000
 
 
@@ -53,13 +52,14 @@ class Calls:
         self.list: list[Call] = []
         self.peaks = Peaks()
         self._under_way: Counter[str] = Counter()
+        self._of_app = 0
 
     def begin(self, call: Call) -> None:
         if len(self.list) >= 2 * KEPT:
             del self.list[:KEPT]
         self.list.append(call)
-        self._under_way[ME] += 1
-        self.peaks.app = max(self.peaks.app, self._under_way[ME])
+        self._of_app += 1
+        self.peaks.app = max(self.peaks.app, self._of_app)
         if call.mailbox is not None:
             self._under_way[call.mailbox.lower()] += 1
             most = max(self.peaks.mailboxes.get(call.mailbox.lower(), 0), self._under_way[call.mailbox.lower()])
@@ -67,7 +67,7 @@ class Calls:
 
     def end(self, call: Call, status: int) -> None:
         call.ended, call.status = self._steady(), status
-        self._under_way[ME] -= 1
+        self._of_app -= 1
         if call.mailbox is not None:
             self._under_way[call.mailbox.lower()] -= 1
 
@@ -79,10 +79,3 @@ class Calls:
         """Forget what has ended; what is under way goes on being counted."""
         self.list = [call for call in self.list if call.ended is None]
         self.peaks = Peaks()
-
-    def count(self, kind: str | None = None, *, mailbox: str | None = None, status: int | None = None) -> int:
-        """How many calls there were of this kind, to this mailbox, with this status."""
-        return sum(
-            kind in {None, call.kind} and mailbox in {None, call.mailbox} and status in {None, call.status}
-            for call in self.list
-        )

@@ -11,7 +11,7 @@ from satchel.testing.graph.described import folder_json, message_json, message_v
 from satchel.testing.graph.errors import GraphError, bad_query
 from satchel.testing.graph.exchange import Exchange
 from satchel.testing.graph.mailboxes import Mailbox
-from satchel.testing.graph.paging import cut, link
+from satchel.testing.graph.paging import page
 from satchel.testing.graph.routing import Route
 from satchel.testing.graph.stored import StoredMessage
 
@@ -25,17 +25,13 @@ async def list_messages(exchange: Exchange) -> web.StreamResponse:
     folder = exchange.params.get("folder")
     found = list(mailbox.in_folder(mailbox.folder(folder).name if folder else None))
     chosen = await choose(exchange, found, exchange.option("filter"), exchange.option("orderby"))
-    size = query.read_number(exchange.option("top"), "top", exchange.page_size(DEFAULT_PAGE), 1, query.MAX_TOP)
-    skip = query.read_number(exchange.option("skip"), "skip", 0, 0, 10**9)
-    shown, page = cut(chosen, skip, size)
+    shown, following = page(exchange, chosen, exchange.page_size(DEFAULT_PAGE))
     await exchange.read_in(*shown)
     body: dict[str, Any] = {"@odata.context": exchange.context(f"users('{exchange.params['mailbox']}')/messages")}
     if exchange.option("count") == "true":
         body["@odata.count"] = len(chosen)
     body["value"] = [describe(exchange, each, mailbox) for each in shown]
-    if page.more:
-        body["@odata.nextLink"] = next_link(exchange, skip=str(page.stop))
-    return exchange.json(body)
+    return exchange.json(body | following)
 
 
 async def choose(
@@ -62,12 +58,6 @@ def describe(exchange: Exchange, message: StoredMessage, mailbox: Mailbox, selec
         as_text=exchange.as_text,
         select=query.read_select(select or exchange.option("select")),
     )
-
-
-def next_link(exchange: Exchange, **changed: str) -> str:
-    """The link to the next page of this list."""
-    url = exchange.request.rel_url
-    return link(exchange.world.base_url, url.raw_path, url.raw_query_string, **changed)
 
 
 async def get_message(exchange: Exchange) -> web.StreamResponse:
@@ -105,13 +95,8 @@ async def list_folders(exchange: Exchange) -> web.StreamResponse:
     """Graph: list mailFolders."""
     mailbox = exchange.mailbox
     folders = [each for name, each in mailbox.folders.items() if name != "msgfolderroot"]
-    size = query.read_number(exchange.option("top"), "top", exchange.page_size(DEFAULT_PAGE), 1, query.MAX_TOP)
-    skip = query.read_number(exchange.option("skip"), "skip", 0, 0, 10**9)
-    shown, page = cut(folders, skip, size)
-    body: dict[str, Any] = {"value": [folder_json(each, mailbox) for each in shown]}
-    if page.more:
-        body["@odata.nextLink"] = next_link(exchange, skip=str(page.stop))
-    return exchange.json(body)
+    shown, following = page(exchange, folders, exchange.page_size(DEFAULT_PAGE))
+    return exchange.json({"value": [folder_json(each, mailbox) for each in shown]} | following)
 
 
 async def get_folder(exchange: Exchange) -> web.StreamResponse:

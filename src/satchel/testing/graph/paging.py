@@ -1,26 +1,28 @@
 """Pages: what one of them holds, and the link to the next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, unquote
+
+from satchel.testing.graph.exchange import Exchange
+from satchel.testing.graph.query import MAX_TOP, read_number
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Places `start` to `stop` of a list; `more` tells whether there are any behind."""
-
-    start: int
-    stop: int
-    more: bool
-
-
-def cut(items: Sequence[_T], skip: int, size: int) -> tuple[Sequence[_T], Page]:
-    """A page of so many at the most."""
-    stop = min(skip + size, len(items))
-    return items[skip:stop], Page(skip, stop, stop < len(items))
+def page(
+    exchange: Exchange, items: Sequence[_T], default_size: int, most: int = MAX_TOP
+) -> tuple[Sequence[_T], dict[str, str]]:
+    """What `$top` and `$skip` ask for, `most` at a time, and the annotation with the link to what is behind, if
+    anything is. Raises GraphError."""
+    size = min(read_number(exchange.option("top"), "top", default_size, 1, MAX_TOP), most)
+    skip = read_number(exchange.option("skip"), "skip", 0, 0, 10**9)
+    stop = skip + size
+    if stop >= len(items):
+        return items[skip:], {}
+    url = exchange.request.rel_url
+    following = link(exchange.world.base_url, url.raw_path, url.raw_query_string, skip=str(stop))
+    return items[skip:stop], {"@odata.nextLink": following}
 
 
 def link(base_url: str, raw_path: str, raw_query: str, **changed: str) -> str:

@@ -13,7 +13,7 @@ from satchel.contract.attachments import AttachmentType
 from satchel.mail.mime import FoundAttachment, SizeIndex, measure, read_structure
 from satchel.mail.mime.envelope import Envelope, read_envelope
 from satchel.testing.graph.ids import attachment_id
-from satchel.testing.graph.texts import BodyText, read_texts
+from satchel.testing.graph.texts import read_texts
 
 # What a message of 816 bytes has been seen to be listed with: 1053.
 STORE_OVERHEAD_BYTES = 237
@@ -40,8 +40,8 @@ class Contents:
 
     envelope: Envelope
     attachments: tuple[StoredAttachment, ...]
-    text: BodyText
-    html: BodyText
+    text: str
+    html: str
     size: int
 
 

@@ -11,8 +11,6 @@ from satchel.mail.mime.window import Window, pread_all
 
 _MAX_TEXT_BYTES = 1024 * 1024
 
-BodyText = str
-
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -21,14 +19,14 @@ class Texts:
     `marked_inline` are the paths of parts whose own Content-Disposition says `inline`, as Apple Mail sends PDFs.
     """
 
-    plain: BodyText
-    html: BodyText
+    plain: str
+    html: str
     marked_inline: frozenset[str]
 
 
 def read_texts(fd: int, size: int) -> Texts:
     """The texts of the message in a file. Raises `MessageTooComplex`, `OSError`."""
-    found: dict[str, BodyText] = {}
+    found: dict[str, str] = {}
     marked: set[str] = set()
     _, parts = scan(Window(fd, 0, size), DEFAULT_BOUNDS)
     for part in parts:
