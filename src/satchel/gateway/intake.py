@@ -18,8 +18,8 @@ from satchel.gateway.store.pending import (
     count_pending,
     drop_pending,
     due_messages,
-    find_pending,
     postpone,
+    see_again,
 )
 from satchel.gateway.verdicts import Verdict, judge
 from satchel.mail.source import Batch, MailSource, MessageRef, MessageSummary, NotReady, SourceError, SourceUnavailable
@@ -195,7 +195,7 @@ class Intake:
             known = await self._known([message.ref for message in messages], with_unreadable=False)
             await self._describe(
                 [message for message in messages if message.ref.message_id not in known],
-                pending=[message.ref for message in messages],
+                pending=messages,
             )
             # There may be more of it than one slice.
             self._woken.set()
@@ -214,15 +214,15 @@ class Intake:
         new = [ref for message_id, ref in refs.items() if message_id not in known]
         if new:
             # What is pending is durable already, and its turn comes.
-            pending = await self._store.call(find_pending, self._account_id, [ref.message_id for ref in new])
             now = self._now()
+            pending = await self._store.call(see_again, self._account_id, [ref.message_id for ref in new], now)
             await self._describe(
                 [PendingMessage(ref, now) for ref in new if (ref.mailbox, ref.message_id) not in pending],
                 is_baseline=is_baseline,
             )
 
     async def _describe(
-        self, messages: Sequence[PendingMessage], pending: Sequence[MessageRef] = (), *, is_baseline: bool = False
+        self, messages: Sequence[PendingMessage], pending: Sequence[PendingMessage] = (), *, is_baseline: bool = False
     ) -> None:
         """Describe messages and write down what became of each; `pending` are those that were pending so far.
 
@@ -260,7 +260,7 @@ class Intake:
             raise
 
     async def _write_down(
-        self, verdicts: Sequence[tuple[PendingMessage, Verdict]], pending: Sequence[MessageRef]
+        self, verdicts: Sequence[tuple[PendingMessage, Verdict]], pending: Sequence[PendingMessage]
     ) -> None:
         """In this order, so that a crash in between leaves a message pending that is in the index, not the reverse."""
         arrivals = [verdict.arrival for _, verdict in verdicts if verdict.arrival is not None]
@@ -270,7 +270,7 @@ class Intake:
         if postponed:
             await self._store.call(postpone, self._account_id, postponed)
         waiting = {each.message.ref for each in postponed}
-        done = [ref for ref in pending if ref not in waiting]
+        done = [each for each in pending if each.ref not in waiting]
         if done:
             await self._store.call(drop_pending, self._account_id, done)
         if postponed or done:

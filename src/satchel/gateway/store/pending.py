@@ -48,13 +48,16 @@ def due_messages(
         return [_message(row) for row in connection.execute(query)]
 
 
-def find_pending(engine: sa.Engine, account_id: str, message_ids: Collection[str]) -> frozenset[tuple[str, str]]:
-    """Those of the messages that wait, each as its mailbox and id."""
-    query = sa.select(pending_messages.c.mailbox, pending_messages.c.message_id).where(
-        pending_messages.c.account_id == account_id, pending_messages.c.message_id.in_(message_ids)
-    )
-    with engine.connect() as connection:
-        return frozenset((row.mailbox, row.message_id) for row in connection.execute(query))
+def see_again(
+    engine: sa.Engine, account_id: str, message_ids: Collection[str], now: datetime
+) -> frozenset[tuple[str, str]]:
+    """Those of the messages that wait, each as its mailbox and id. They were seen just now, so patience with one that
+    is not found begins anew."""
+    is_one = sa.and_(pending_messages.c.account_id == account_id, pending_messages.c.message_id.in_(message_ids))
+    seen = sa.update(pending_messages).where(is_one).values(first_seen_at=now)
+    with engine.begin() as connection:
+        rows = connection.execute(seen.returning(pending_messages.c.mailbox, pending_messages.c.message_id))
+        return frozenset((row.mailbox, row.message_id) for row in rows)
 
 
 def postpone(engine: sa.Engine, account_id: str, postponed: Sequence[Postponed]) -> None:
@@ -97,18 +100,20 @@ def add_pending(connection: sa.Connection, found: Collection[tuple[str, MessageR
     return len(connection.execute(insert.returning(pending_messages.c.message_id), rows).all())
 
 
-def drop_pending(engine: sa.Engine, account_id: str, refs: Collection[MessageRef]) -> None:
-    """They wait no more."""
+def drop_pending(engine: sa.Engine, account_id: str, messages: Collection[PendingMessage]) -> None:
+    """They wait no more, except for those that were seen again since they were read."""
     is_one = sa.and_(
         pending_messages.c.account_id == account_id,
         pending_messages.c.mailbox == sa.bindparam("of_mailbox"),
         pending_messages.c.message_id == sa.bindparam("of_message_id"),
+        pending_messages.c.first_seen_at == sa.bindparam("of_first_seen_at"),
     )
+    values = [
+        {"of_mailbox": each.ref.mailbox, "of_message_id": each.ref.message_id, "of_first_seen_at": each.first_seen_at}
+        for each in messages
+    ]
     with engine.begin() as connection:
-        connection.execute(
-            sa.delete(pending_messages).where(is_one),
-            [{"of_mailbox": ref.mailbox, "of_message_id": ref.message_id} for ref in refs],
-        )
+        connection.execute(sa.delete(pending_messages).where(is_one), values)
 
 
 def count_pending(engine: sa.Engine, account_id: str) -> int:

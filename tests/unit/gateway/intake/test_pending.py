@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from satchel.gateway.intake import Intake
 from satchel.gateway.store.messages import known_message_ids
-from satchel.gateway.store.pending import add_pending
+from satchel.gateway.store.pending import add_pending, see_again
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, messages
 from satchel.mail.source import Batch, BrokenMessage, MessageNotFound, MessageRef, NotReady, SourceUnavailable
 from tests.unit.gateway.fakes import (
@@ -178,6 +178,35 @@ async def test_a_message_that_is_not_found_is_looked_for_as_long_as_patience_las
     source.failures.clear()
     await retry(intake, clock)
     assert asked(queue) == (ids(webhook, "m") if is_found else [])
+
+
+@pytest.mark.parametrize("is_meanwhile", [False, True])
+async def test_patience_begins_anew_when_the_watch_sees_the_message_that_is_not_found(
+    engine: sa.Engine,
+    source: MemorySource,
+    start: Start,
+    queue: RememberingQueue,
+    clock: Clock,
+    webhook: str,
+    is_meanwhile: bool,
+) -> None:
+    intake = start(queue, 120.0)
+    await intake.take(first_pass_ends())
+    source.failures["m"] = MessageNotFound()
+    await intake.take(batch("m"))
+    clock.pass_seconds(200)
+
+    def seen() -> None:
+        see_again(engine, DEFAULT_ACCOUNT_ID, ["m"], clock.now)
+
+    if is_meanwhile:
+        source.on_describe = seen
+    else:
+        await intake.take(batch("m"))
+    await intake.take_up_pending()
+    source.failures.clear()
+    await retry(intake, clock)
+    assert asked(queue) == ids(webhook, "m")
 
 
 async def test_a_mailbox_in_trouble_is_asked_for_few_messages_and_stops_no_other(
