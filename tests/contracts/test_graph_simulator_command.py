@@ -91,6 +91,24 @@ async def test_mail_in_the_folder_is_served_and_new_mail_arrives(
             await asyncio.sleep(0.1)
 
 
+async def test_a_folder_that_goes_away_and_comes_back(running: Running, session: aiohttp.ClientSession) -> None:
+    mail, away = running.folder / "mail", running.folder / "away"
+    mail.rename(away)
+    # Longer than from one look to the next.
+    await asyncio.sleep(1.0)
+    away.rename(mail)
+    (mail / MAILBOX / "back.eml").write_bytes(SAMPLES[2].to_bytes())
+    headers = await authorized(running, session)
+    async with asyncio.timeout(10):
+        while len(found := await subjects(session, headers, MAILBOX)) < 2:
+            await asyncio.sleep(0.1)
+    assert SAMPLES[2].subject in found
+    messages = {"mailbox": MAILBOX}
+    async with session.get("/simulator/messages", params=messages) as answer:
+        newest = (await answer.json())[0]["id"]
+    await session.delete(f"/simulator/messages/{newest}", params=messages)
+
+
 async def test_controls_deliver_move_and_delete(running: Running, session: aiohttp.ClientSession) -> None:
     headers = await authorized(running, session)
     mailbox = {"mailbox": "controlled@example.com"}

@@ -1,6 +1,7 @@
 """Delivers the messages that lie in a folder, and those that are put there later."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,10 @@ class DropFolder:
         self._delivered: set[tuple[int, int]] = set()
 
     def look(self, *, at_once: bool = False) -> int:
-        """Deliver what has come; with `at_once` also what may still grow. Returns how many messages these were."""
+        """Deliver what has come; with `at_once` also what may still grow. Returns how many messages these were.
+
+        Raises OSError where the folder or a file cannot be read.
+        """
         count = 0
         for mailbox in self._mailboxes():
             self._tenant.world.mailboxes.add(mailbox)
@@ -42,10 +46,11 @@ class DropFolder:
         return count
 
     async def watch(self) -> None:
-        """Look again and again, until cancelled."""
+        """Look again and again, until cancelled. What cannot be read just now is looked at again."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self.look)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self.look)
 
     def _mailboxes(self) -> list[str]:
         return [self._mailbox, *(each.name for each in self._folder.iterdir() if each.is_dir() and "@" in each.name)]
