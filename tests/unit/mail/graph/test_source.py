@@ -176,6 +176,24 @@ async def test_a_throttled_pair_is_asked_for_one_after_the_other() -> None:
     assert source._http.free_places(MAILBOX) == 1
 
 
+async def test_a_body_in_hand_is_given_up_where_its_metadata_has_to_wait() -> None:
+    mail = Mail(listed("a.pdf"))
+    plain = mail.answer
+
+    async def throttled_once(asked: Asked) -> FakeAnswer:
+        is_first = not any(each.path == asked.path for each in mail.graph.asked[:-1])
+        if is_first and not asked.path.endswith("/$value"):
+            await asyncio.sleep(2 * ROUND_TRIP_SECONDS)
+            # The mailbox has one place after that, and the body holds it.
+            return refusal(429, "ApplicationThrottled", Retry_After="2")
+        return await plain(asked)
+
+    mail.graph._script = throttled_once
+    source = mail.source(max_concurrent_per_mailbox=2)
+    assert await content_of(source, "AAkAa_pdf") == mail.bytes
+    assert source._http.free_places(MAILBOX) == 1
+
+
 async def test_what_has_been_read_is_listed_to_the_byte() -> None:
     mail = Mail(listed("a.pdf"), listed("b.pdf"))
     source = mail.source()

@@ -258,12 +258,13 @@ async def test_a_single_place_is_for_bodies_too() -> None:
     assert limits.free(A) == 0
 
 
-async def test_who_waits_for_a_body_knows_of_a_pause_at_once() -> None:
-    limits = Limits(64, 2)
+@pytest.mark.parametrize("throttled", [A, None])
+async def test_who_waits_for_a_body_knows_of_a_pause_at_once(throttled: str | None) -> None:
+    limits = Limits(2, 64) if throttled is None else Limits(64, 2)
     await limits.take(A, LATER, for_body=True)
     waiting = asyncio.create_task(limits.take(A, LATER, for_body=True))
     await asyncio.sleep(1)
-    limits.throttled(A, now(), 60.0)
+    limits.throttled(throttled, now(), 60.0)
     assert (await refused(waiting)).upstream_status == 429
     assert (await refused(limits.take(A, LATER, for_body=True))).retry_after_seconds == pytest.approx(60)
     assert now() == pytest.approx(1)
