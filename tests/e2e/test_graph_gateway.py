@@ -67,6 +67,7 @@ def doctor(running: Gateway) -> tuple[int, dict[str, str]]:
     command = [sys.executable, "-m", "satchel", "gateway", "doctor", "--json"]
     environment = {**os.environ, "SATCHEL_CONFIG": str(running.folder / "satchel.toml")}
     done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert done.stderr == b"", "what libraries say is not for people"
     findings: list[dict[str, Any]] = json.loads(done.stdout)["accounts"][0]["findings"]
     return done.returncode, {finding["check"]: finding["verdict"] for finding in findings}
 
@@ -109,6 +110,8 @@ def test_it_starts_without_graph_and_says_what_it_cannot_do(tmp_path: Path) -> N
             answer = asked(running, LIST_ATTACHMENTS.url(message_id="AAMk" + "x" * 60))
             assert (answer.status_code, answer.json()["error"]["reason"]) == (503, "upstream_unavailable")
             assert int(answer.headers["Retry-After"]) > 0
+            status, found = doctor(running)
+            assert (status, found["token"]) == (1, "failure")
             assert running.end(signal.SIGTERM) == 0
 
 
