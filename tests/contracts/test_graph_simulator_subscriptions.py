@@ -152,6 +152,8 @@ async def test_its_life_has_a_least_and_a_most(client: Graph, receiver: Receiver
         {"resource": "users/a/calendar"},
         {"notificationUrl": None},
         {"notificationUrl": "ftp://example.com"},
+        {"notificationUrl": "https://[::1"},
+        {"lifecycleNotificationUrl": 5},
     ],
 )
 async def test_what_cannot_be_subscribed_to(changed: dict[str, object], client: Graph, receiver: Receiver) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from satchel.testing.graph.described import instant
 from satchel.testing.graph.errors import GraphError
@@ -79,6 +79,7 @@ class Subscriptions:
         state = body.get("clientState")
         if state is not None and (not isinstance(state, str) or len(state) > MAX_CLIENT_STATE_CHARACTERS):
             raise _invalid(f"clientState may have {MAX_CLIENT_STATE_CHARACTERS} characters at the most.")
+        lifecycle = body.get("lifecycleNotificationUrl")
         mailbox, folder = self._resource(body["resource"])
         if sum(each.mailbox is mailbox for each in self.all()) >= MAX_PER_MAILBOX:
             raise GraphError(403, "ExtensionError", "The mailbox has reached its maximum number of subscriptions.")
@@ -88,8 +89,8 @@ class Subscriptions:
             folder=folder,
             change_types=_change_types(body["changeType"]),
             resource=body["resource"],
-            notification_url=body["notificationUrl"],
-            lifecycle_url=body.get("lifecycleNotificationUrl"),
+            notification_url=_url(body["notificationUrl"]),
+            lifecycle_url=_url(lifecycle) if lifecycle is not None else None,
             client_state=state,
             immutable=immutable,
             expires=self.expiry(body["expirationDateTime"]),
@@ -152,6 +153,15 @@ def subscription_json(subscription: Subscription, app_id: str, *, with_state: bo
         "encryptionCertificateId": None,
         "notificationUrlAppId": None,
     }
+
+
+def _url(text: object) -> str:
+    try:
+        if isinstance(text, str) and urlsplit(text).scheme in {"http", "https"}:
+            return text
+    except ValueError:
+        pass
+    raise _invalid("The notification URL must be an absolute https URL.")
 
 
 def _change_types(text: str) -> frozenset[ChangeType]:
