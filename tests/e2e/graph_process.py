@@ -69,7 +69,9 @@ def graph_process(folder: Path, *options: str, mailboxes: tuple[str, ...]) -> It
         assert process.stdout is not None
         settings: dict[str, str] = {}
         for line in process.stdout:
-            if (match := _SETTING.match(line.strip())) is not None:
+            if line.strip() == "[gateway.graph]":
+                settings.clear()
+            elif (match := _SETTING.match(line.strip())) is not None:
                 settings[match[1]] = match[2]
             if line.startswith("Ctrl-C"):
                 break
