@@ -73,10 +73,6 @@ class SourceHost(Protocol):
 
     async def subscriptions(self) -> Sequence[Subscription]: ...
 
-    async def foreign_subscriptions(self) -> Sequence[Subscription]:
-        """Those of the other accounts, which may be for the same mailboxes at the same mail server."""
-        ...
-
     async def save_subscription(self, subscription: Subscription) -> None:
         """Written anew or over the one with this key. One that the mail server has removed meanwhile stays so until it
         has another secret."""

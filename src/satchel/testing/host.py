@@ -13,7 +13,6 @@ class MemoryHost:
     cursors: dict[str, str] = field(default_factory=dict)
     facts: dict[str, ContentFact] = field(default_factory=dict)
     subscribed: dict[str, Subscription] = field(default_factory=dict)
-    foreign: list[Subscription] = field(default_factory=list)
     catch_up_requests: set[str] = field(default_factory=set)
 
     async def cursor(self, key: str) -> str | None:
@@ -36,9 +35,6 @@ class MemoryHost:
 
     async def subscriptions(self) -> Sequence[Subscription]:
         return list(self.subscribed.values())
-
-    async def foreign_subscriptions(self) -> Sequence[Subscription]:
-        return self.foreign
 
     async def save_subscription(self, subscription: Subscription) -> None:
         self.subscribed[subscription.key] = subscription

@@ -102,6 +102,7 @@ def graph_file(tmp_path: Path, text: str) -> Path:
             "refused_mailbox is among mailboxes",
         ),
         (f'[gateway]\n{GRAPH}graph.placeholders = ["("]\n', "is no regular expression"),
+        (f'[gateway]\n{GRAPH}graph.folders = [""]\n', "graph.folders"),
         (f'[gateway]\n{GRAPH}graph.authority = "http://login.example"\n', "graph.authority"),
     ],
 )

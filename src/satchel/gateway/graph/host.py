@@ -7,12 +7,7 @@ from satchel.gateway.store.content_facts import find_facts, save_fact
 from satchel.gateway.store.cursors import read_cursor, write_cursor
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.notices import take_catch_up_requests
-from satchel.gateway.store.subscriptions import (
-    delete_subscription,
-    list_foreign_subscriptions,
-    list_subscriptions,
-    write_subscription,
-)
+from satchel.gateway.store.subscriptions import delete_subscription, list_subscriptions, write_subscription
 from satchel.mail.host import ContentFact, Subscription
 
 
@@ -37,9 +32,6 @@ class StoredHost:
 
     async def subscriptions(self) -> Sequence[Subscription]:
         return await self._store.call(list_subscriptions, self._account_id)
-
-    async def foreign_subscriptions(self) -> Sequence[Subscription]:
-        return await self._store.call(list_foreign_subscriptions, self._account_id)
 
     async def save_subscription(self, subscription: Subscription) -> None:
         await self._store.call(write_subscription, self._account_id, subscription)

@@ -58,7 +58,7 @@ class GraphSettings(SettingsTable):
         default=None,
         description="A mailbox that the application must not reach; `satchel gateway doctor` tries to read it.",
     )
-    folders: list[str] = Field(
+    folders: list[Annotated[str, Field(min_length=1)]] = Field(
         default=["inbox"],
         min_length=1,
         description="Folders in which arrivals are watched: well-known names such as inbox, or ids.",

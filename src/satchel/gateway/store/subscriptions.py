@@ -10,17 +10,7 @@ from satchel.mail.host import Subscription, SubscriptionStatus
 
 
 def list_subscriptions(engine: sa.Engine, account_id: str) -> Sequence[Subscription]:
-    """Those of one account."""
-    return _list(engine, graph_subscriptions.c.account_id == account_id)
-
-
-def list_foreign_subscriptions(engine: sa.Engine, account_id: str) -> Sequence[Subscription]:
-    """Those of all other accounts."""
-    return _list(engine, graph_subscriptions.c.account_id != account_id)
-
-
-def _list(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> Sequence[Subscription]:
-    query = sa.select(graph_subscriptions).where(condition)
+    query = sa.select(graph_subscriptions).where(graph_subscriptions.c.account_id == account_id)
     with engine.connect() as connection:
         return [
             Subscription(

@@ -182,25 +182,19 @@ class Subscribing:
 
     async def _remove_strays(self) -> None:
         """Subscriptions of ours at Graph that no row knows, whose notifications would be refused for ever, and those
-        that lead to an earlier URL of ours.
-
-        The rows are read last: whoever makes a subscription has written a row before.
-        """
+        that lead to an earlier URL of ours."""
         pages = self._http.pages("subscriptions", mailbox=None, as_=Page[_Listed])
         listed = [each async for page in pages for each in page.value]
         own = await self._host.subscriptions()
-        foreign = await self._host.foreign_subscriptions()
         resources = {_same(folder.resource) for folder in self._wanted}
         resources |= {_same(Folder(row.mailbox, row.folder).resource) for row in own}
-        resources -= {_same(Folder(row.mailbox, row.folder).resource) for row in foreign if not row.subscription_id}
         rows = {row.subscription_id: row for row in own}
-        known = {row.subscription_id for row in foreign}
         for each in listed:
             leads_here = _same(each.notification_url) == _same(f"{self._options.notification_url}{NOTIFICATION_PATH}")
             if (row := rows.get(each.id)) is not None and not leads_here:
                 await self._host.save_subscription(replace(row, status=SubscriptionStatus.REMOVED))
                 await self._delete(each.id)
-            elif row is None and leads_here and _same(each.resource) in resources and each.id not in known:
+            elif row is None and leads_here and _same(each.resource) in resources:
                 await self._delete(each.id)
         self._has_strays = False
 

@@ -180,18 +180,6 @@ async def test_subscriptions_that_lead_to_an_earlier_url_are_made_anew() -> None
     assert office.gaps == [A, A]
 
 
-async def test_subscriptions_of_another_account_to_the_same_mailbox_are_let_alone() -> None:
-    office, other = Office(), Office()
-    other.subscriptions = office.subscriptions
-    await subscribing(office).tick()
-    [stands] = office.host.subscribed.values()
-    # The other one may still wait for the answer that brings the id.
-    for row in (stands, replace(stands, status=CREATING, subscription_id=None)):
-        other.host.foreign = [row]
-        await subscribing(other).tick()
-        assert stands.subscription_id in office.subscriptions
-
-
 async def test_what_lives_is_renewed_though_nobody_may_list_what_there_is() -> None:
     office = Office(longest_minutes=30)
     await subscribing(office).tick()
