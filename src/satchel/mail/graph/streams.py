@@ -24,7 +24,7 @@ def batch_bytes(streams: int) -> int:
 
 
 def _digest_threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2, thread_name_prefix="graph-digest")
+    return ThreadPoolExecutor(1, thread_name_prefix="graph-digest")
 
 
 @dataclass(slots=True)
