@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from satchel.contract.attachments import Attachment
+from satchel.mail.graph.digests import RunningDigest
 from satchel.mail.graph.healing import ContentChanged, Course
 from satchel.mail.graph.opening import BodyOpener, OpenedBody
 from satchel.mail.graph.options import ContentOptions
@@ -147,14 +148,14 @@ class GraphContent:
             store_bytes=self._listed.size,
         )
         try:
-            with self._streams.begun() as digest:
-                transcript = Transcript(start, start, digest)
-                pieces = read_whole(self._opener, course, transcript, self._streams, stop=stop, first=first)
-                async with aclosing(pieces):
-                    async for piece in pieces:
-                        yield piece
-                if not start and (stop is None or stop == course.size):
-                    await self._note(ContentFact(transcript.end, await digest.hexadecimal()))
+            digest = RunningDigest(self._streams.digests)
+            transcript = Transcript(start, start, digest)
+            pieces = read_whole(self._opener, course, transcript, self._streams, stop=stop, first=first)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
+            if not start and (stop is None or stop == course.size):
+                await self._note(ContentFact(transcript.end, await digest.hexadecimal()))
         except ContentChanged:
             self._on_change()
             if self._fact is not None:

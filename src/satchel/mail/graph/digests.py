@@ -1,53 +1,118 @@
-"""A running SHA-256, reckoned in a thread while the next bytes come: on the event loop it took a third of the speed."""
+"""A running SHA-256, reckoned in a thread while the next bytes come: on the loop it costs a third of the speed."""
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from concurrent.futures import Executor
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Protocol
+
+# How much may wait to be reckoned, over all downloads of a source.
+_MOST_WAITING_BYTES = 16 * 1024 * 1024
+# Below this a hand-over costs more than what is handed over.
+_WORTH_BYTES = 64 * 1024
+
+
+class Updated(Protocol):
+    """A hash that takes bytes."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+
+_Work = Callable[[], None]
+
+
+class DigestThread:
+    """One thread that updates hashes with what it is given, in order. It starts with the first piece.
+
+    A plain queue and no executor: nothing comes back for a piece, so that the event loop is woken only by a mark.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        # Each is written by one thread alone: this one by who gives, the other by who reckons.
+        self._given_bytes = 0
+        self._reckoned_bytes = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._given_bytes - self._reckoned_bytes
+
+    def update(self, digest: Updated, piece: bytes) -> None:
+        """Have a hash take a piece in, some time soon."""
+        self._given_bytes += len(piece)
+        self._put(partial(self._reckon, digest, piece))
+
+    async def settled(self) -> None:
+        """Until all that was given before has been taken in."""
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        self._put(partial(_tell, loop, done))
+        await done
+
+    def close(self) -> None:
+        """End the thread, once it has done what it was given: some hundredths of a second at most."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _put(self, work: _Work) -> None:
+        if self._thread is None:
+            # A daemon, so that a source that nobody closes keeps no process from ending.
+            self._thread = threading.Thread(target=_run, args=(self._queue,), name="graph-digest", daemon=True)
+            self._thread.start()
+        self._queue.put(work)
+
+    def _reckon(self, digest: Updated, piece: bytes) -> None:
+        digest.update(piece)
+        self._reckoned_bytes += len(piece)
+
+
+def _run(queue: "SimpleQueue[_Work | None]") -> None:
+    while (work := queue.get()) is not None:
+        work()
+        # Else the last piece would be held until the next one comes.
+        del work
+
+
+def _tell(loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
+    # A loop that has been closed waits for nothing.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_set, done)
+
+
+def _set(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 class RunningDigest:
-    """SHA-256 of bytes that come in pieces, in their order.
+    """SHA-256 of bytes that come in pieces, in their order. Small pieces are reckoned at once, on the event loop."""
 
-    Pieces wait until there are `batch_bytes` of them, because a hand-over to a thread has its price; at most twice as
-    many are held. 0: each is reckoned at once, on the event loop.
-    """
-
-    def __init__(self, threads: Executor, batch_bytes: int) -> None:
-        self._threads = threads
-        self._batch_bytes = batch_bytes
+    def __init__(self, thread: DigestThread) -> None:
+        self._thread = thread
         self._hash = hashlib.sha256()
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._work: asyncio.Future[None] | None = None
+        self._is_behind = False
 
     async def add(self, piece: bytes) -> None:
-        if not self._batch_bytes:
+        if not self._is_behind and len(piece) < _WORTH_BYTES:
             self._hash.update(piece)
             return
-        self._waiting.append(piece)
-        self._waiting_bytes += len(piece)
-        if self._waiting_bytes >= self._batch_bytes:
-            await self._worked()
-            batch = self._taken()
-            self._work = asyncio.get_running_loop().run_in_executor(self._threads, self._update, batch)
+        self._is_behind = True
+        self._thread.update(self._hash, piece)
+        if self._thread.waiting_bytes > _MOST_WAITING_BYTES:
+            await self._caught_up()
 
     async def hexadecimal(self) -> str:
         """Of all that was added so far."""
-        await self._worked()
-        self._update(self._taken())
+        if self._is_behind:
+            await self._caught_up()
         return self._hash.hexdigest()
 
-    async def _worked(self) -> None:
-        if self._work is not None:
-            # Whoever is cancelled here leaves a thread at work on a digest that nobody asks for any more.
-            await asyncio.shield(self._work)
-            self._work = None
-
-    def _taken(self) -> Sequence[bytes]:
-        batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        return batch
-
-    def _update(self, batch: Sequence[bytes]) -> None:
-        # At once: after each update a thread has to wait for its turn with Python again, which costs more than a copy.
-        self._hash.update(b"".join(batch))
+    async def _caught_up(self) -> None:
+        await self._thread.settled()
+        self._is_behind = False

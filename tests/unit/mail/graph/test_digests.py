@@ -1,30 +1,30 @@
-"""Digests that are reckoned in threads are those of the bytes in their order, and hold little."""
+"""Digests that are reckoned in a thread are those of the bytes in their order, and hold little."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from satchel.mail.graph.digests import RunningDigest
-from satchel.mail.graph.streams import ContentStreams, batch_bytes
+from satchel.mail.graph import digests
+from satchel.mail.graph.digests import DigestThread, RunningDigest
 
-MIB = 1024 * 1024
+KIB = 1024
 
 
 @pytest.fixture(scope="module")
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as threads:
-        yield threads
+def thread() -> Iterator[DigestThread]:
+    thread = DigestThread()
+    yield thread
+    thread.close()
 
 
-@given(pieces=st.lists(st.binary(max_size=40), max_size=60), batch=st.integers(0, 100), asked=st.integers(0, 60))
-async def test_it_is_that_of_the_bytes_in_their_order(
-    threads: ThreadPoolExecutor, pieces: list[bytes], batch: int, asked: int
-) -> None:
-    digest = RunningDigest(threads, batch)
+@given(sizes=st.lists(st.sampled_from([0, 1, 64 * KIB - 1, 64 * KIB, 70 * KIB]), max_size=12), asked=st.integers(0, 12))
+async def test_it_is_that_of_the_bytes_in_their_order(thread: DigestThread, sizes: list[int], asked: int) -> None:
+    pieces = [bytes([number]) * size for number, size in enumerate(sizes)]
+    digest = RunningDigest(thread)
     for number, piece in enumerate(pieces):
         if number == asked:
             assert await digest.hexadecimal() == hashlib.sha256(b"".join(pieces[:number])).hexdigest()
@@ -33,18 +33,38 @@ async def test_it_is_that_of_the_bytes_in_their_order(
         assert await digest.hexadecimal() == hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
-@pytest.mark.parametrize("streams", [1, 8, 9, 32, 33, 1000])
-def test_all_streams_together_hold_little(streams: int) -> None:
-    each = batch_bytes(streams)
-    assert 2 * each * streams <= 16 * MIB
-    assert each == 0 or 256 * 1024 <= each <= MIB
+async def test_two_digests_do_not_disturb_each_other(thread: DigestThread) -> None:
+    both = RunningDigest(thread), RunningDigest(thread)
+    for number in range(8):
+        for at, digest in enumerate(both):
+            await digest.add(bytes([number, at]) * 64 * KIB)
+    for at, digest in enumerate(both):
+        whole = b"".join(bytes([number, at]) * 64 * KIB for number in range(8))
+        assert await digest.hexadecimal() == hashlib.sha256(whole).hexdigest()
 
 
-def test_streams_are_counted_as_long_as_they_are_read() -> None:
-    shared = ContentStreams()
-    with shared.begun():
-        with shared.begun():
-            assert shared.count == 2
-        assert shared.count == 1
-    assert shared.count == 0
-    shared.close()
+async def test_small_pieces_need_no_thread() -> None:
+    before = threading.active_count()
+    digest = RunningDigest(DigestThread())
+    await digest.add(b"small")
+    assert await digest.hexadecimal() == hashlib.sha256(b"small").hexdigest()
+    assert threading.active_count() == before
+
+
+async def test_who_is_faster_than_the_thread_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "_MOST_WAITING_BYTES", 128 * KIB)
+    thread = DigestThread()
+    digest = RunningDigest(thread)
+    for number in range(64):
+        await digest.add(bytes([number]) * 64 * KIB)
+        assert thread.waiting_bytes <= 128 * KIB
+    thread.close()
+
+
+async def test_a_thread_that_was_closed_begins_anew() -> None:
+    thread = DigestThread()
+    digest = RunningDigest(thread)
+    await digest.add(b"a" * 64 * KIB)
+    thread.close()
+    assert await digest.hexadecimal() == hashlib.sha256(b"a" * 64 * KIB).hexdigest()
+    thread.close()
