@@ -190,8 +190,8 @@ def test_mixtures_of_faults_give_right_files_or_errors() -> None:
 
     mixture()
     print(dict(seen))
-    # So that nobody passes by refusing everything, or by never meeting a fault.
-    assert seen["file right"] > MIXTURES / 2
+    # So that nobody passes by refusing everything, or by never meeting a fault. About half of the files come whole.
+    assert seen["file right"] > MIXTURES / 4
     assert seen["file transient"] > MIXTURES / 10
 
 

@@ -22,3 +22,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.now
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        # Threads keep real time: a limit in this loop's would be over at once. (The parameter came with Python 3.12.)
+        await super().shutdown_default_executor()
