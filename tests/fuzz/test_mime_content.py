@@ -4,7 +4,7 @@ import binascii
 import re
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from satchel.mail.mime import Encoding, base64_body, content, line_body
@@ -22,7 +22,6 @@ BODIES = st.lists(st.one_of(LIKELY, st.binary(max_size=20)), max_size=60).map(b"
 ENCODINGS = st.sampled_from(list(Encoding))
 
 
-@settings(deadline=None)
 @given(BODIES, ENCODINGS, st.integers(1, 40), st.data())
 def test_measure_decode_and_ranges_agree(body: bytes, encoding: Encoding, window: int, data: st.DataObject) -> None:
     found = whole_file(encoding, len(body))
@@ -41,7 +40,6 @@ def test_measure_decode_and_ranges_agree(body: bytes, encoding: Encoding, window
         assert b"".join(content.decode(fd, found, index, start, stop)) == whole[start:stop]
 
 
-@settings(deadline=None)
 @given(BODIES, st.integers(1, 40))
 def test_base64_is_what_stands_before_the_first_padding(body: bytes, window: int) -> None:
     characters = re.sub(rb"[^A-Za-z0-9+/]", b"", body.split(b"=")[0])
@@ -53,7 +51,6 @@ def test_base64_is_what_stands_before_the_first_padding(body: bytes, window: int
     assert base64_body.decode_block(body) == expected
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2000), st.integers(80, 400))
 def test_quoted_printable_comes_back_wherever_it_is_cut(original: bytes, window: int) -> None:
     body = binascii.b2a_qp(original, istext=False)
@@ -62,7 +59,6 @@ def test_quoted_printable_comes_back_wherever_it_is_cut(original: bytes, window:
         assert b"".join(content.decode(fd, found, content.measure(fd, found))) == original
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=2000), st.integers(65, 400))
 def test_uuencoded_comes_back_wherever_it_is_cut(original: bytes, window: int) -> None:
     lines = [binascii.b2a_uu(original[at : at + 45]) for at in range(0, len(original), 45)]

@@ -4,7 +4,7 @@ import email.policy
 from email.message import EmailMessage
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from satchel.mail.mime import Bounds, MessageTooComplex, decode, measure, read_structure, window
@@ -56,7 +56,6 @@ MESSAGES = st.lists(
 BOUNDS = Bounds(max_parts=10, max_depth=4, max_part_header_bytes=5_000, max_total_header_bytes=20_000)
 
 
-@settings(deadline=None)
 @given(MESSAGES)
 def test_any_message_is_read_or_too_complex(message: bytes) -> None:
     with opened(message) as fd:
@@ -75,14 +74,12 @@ def test_any_message_is_read_or_too_complex(message: bytes) -> None:
             assert sum(map(len, decode(fd, each, index))) == index.total
 
 
-@settings(deadline=None)
 @given(MESSAGES)
 def test_the_size_of_the_window_does_not_matter(message: bytes) -> None:
     message = message.replace(b"x" * 1500, b"x" * 1500 + b"\n" + b"y" * 900)
     assert _read(message) == _read(message, window_bytes=1)
 
 
-@settings(deadline=None)
 @given(MESSAGES, st.binary(max_size=50), st.binary(max_size=50))
 def test_where_the_message_lies_in_the_file_does_not_matter(message: bytes, before: bytes, after: bytes) -> None:
     with opened(before + message + after) as fd:
@@ -94,7 +91,6 @@ def test_where_the_message_lies_in_the_file_does_not_matter(message: bytes, befo
     assert [each.fingerprint for each in shifted.attachments] == [each.fingerprint for each in expected]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text(max_size=30), st.binary(max_size=300)), min_size=1, max_size=5),
     st.sampled_from(["base64", "quoted-printable"]),
