@@ -72,6 +72,8 @@ def test_every_message_has_one_delivery_for_each_webhook_and_reaches_it(tmp_path
                 database,
                 "SELECT m.message_id, d.id, d.webhook_id FROM deliveries d JOIN messages m ON m.id = d.message_row_id",
             )
+    posts = [len(hook.ids), len(second.ids)]
+    print(f"{KILLS} kills, {len(arrived)} messages, {len(records)} deliveries to two webhooks, POSTs to each: {posts}")
     assert Counter(message_id for message_id, _, _ in records) == dict.fromkeys(arrived, 2)
     assert len({(message_id, webhook) for message_id, _, webhook in records}) == 2 * len(arrived)
     assert not old & {message_id for message_id, _, _ in records}
