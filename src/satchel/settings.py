@@ -82,6 +82,22 @@ class SettingsBase(BaseSettings):
         return _anchored(settings, (path or Path(CONFIG_FILE)).resolve().parent)
 
 
+def read_secret(variable: str) -> str | None:
+    """A secret that stands outside of the tables: in this variable, or in the file that `<variable>_FILE` names.
+
+    None where it is nowhere. Raises SettingsError for one that is in both, or a file that cannot be read.
+    """
+    value, path = os.environ.get(variable), os.environ.get(f"{variable}_FILE")
+    if value is not None and path is not None:
+        raise SettingsError(f"{variable} and {variable}_FILE are both set: unset one of them.")
+    if path is None:
+        return value
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}_FILE: the file it names cannot be read: {error}.") from None
+
+
 def environment_prefix(cls: type[SettingsBase]) -> str:
     """What the names of the table's environment variables begin with."""
     return f"SATCHEL_{cls.table.upper()}__"

@@ -16,7 +16,7 @@ from satchel.gateway.webhooks.decision import Outcome
 from satchel.gateway.webhooks.delivery import WebhookSender
 
 BODY = b'{"id": "m"}'
-LOCAL = WebhookSettings(allow_http=True, allow_private_addresses=True, timeout_seconds=1.0)
+LOCAL = WebhookSettings(allow_http=True, allowed_networks=["127.0.0.0/8", "::1"], timeout_seconds=1.0)
 _SELF_SIGNED = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -218,7 +218,7 @@ async def test_a_host_that_can_be_no_name_is_refused(sender: WebhookSender, host
 
 
 async def test_http_is_refused_unless_allowed(receiver: Receiver) -> None:
-    sender = WebhookSender(WebhookSettings(allow_private_addresses=True))
+    sender = WebhookSender(WebhookSettings(allowed_networks=["127.0.0.0/8", "::1"]))
     outcome = await sender.post(receiver.url, None, BODY, webhook_id="d-1")
     await sender.aclose()
     assert outcome == Outcome(error="refused_endpoint", refused=True)

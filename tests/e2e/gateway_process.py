@@ -1,6 +1,7 @@
 """A gateway as a process of its own, administered through its database as the command line does, and a receiver."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 import requests
 
 from satchel.contract.scopes import Scope
+from satchel.gateway.addresses import parse_networks
+from satchel.gateway.sealing import MasterKey, new_master_key
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
@@ -24,6 +27,10 @@ from satchel.gateway.store.webhooks import add_webhook
 from tests.e2e.http_double import serving
 
 MAILBOX = "invoices@example.test"
+LOOPBACK_NETWORKS = ["127.0.0.0/8", "::1"]
+LOOPBACK = parse_networks(LOOPBACK_NETWORKS)
+MASTER_KEY_TEXT = new_master_key()
+MASTER_KEY = MasterKey.parse(MASTER_KEY_TEXT)
 _RUN = (
     "import sys; from pathlib import Path; from satchel.gateway.app import run; "
     "from satchel.gateway.settings import GatewaySettings; "
@@ -66,7 +73,7 @@ class Gateway:
             "rate_limit_per_minute": 0,
             "folder.path": "mail",
             "webhooks.allow_http": True,
-            "webhooks.allow_private_addresses": True,
+            "webhooks.allowed_networks": LOOPBACK_NETWORKS,
             "webhooks.retry_seconds": [0.2, 0.5],
             "webhooks.sweep_seconds": 1,
             **(further or {}),
@@ -85,14 +92,18 @@ class Gateway:
                 mailboxes=[MAILBOX],
                 secret="s" * 16,
                 allow_http=True,
-                allow_private_addresses=True,
+                allowed_networks=LOOPBACK,
+                master_key=MASTER_KEY,
             )
         engine.dispose()
 
     def spawn(self, log_name: str | None = None) -> subprocess.Popen[bytes]:
         with (self.folder / (log_name or self.log_name)).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-c", _RUN, str(self.folder / "satchel.toml"), *self.options], stdout=log, stderr=log
+                [sys.executable, "-c", _RUN, str(self.folder / "satchel.toml"), *self.options],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "SATCHEL_MASTER_KEY": MASTER_KEY_TEXT},
             )
 
     def start(self) -> None:

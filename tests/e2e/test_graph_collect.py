@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from satchel.contract.scopes import Scope
+from satchel.gateway.sealing import MasterKey
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
@@ -24,6 +25,7 @@ from satchel.gateway.store.webhooks import add_webhook
 from satchel.testing.content import Generated, sha256
 from satchel.testing.mail import SampleMessage, file_part, message
 from satchel.testing.stack import Stack
+from tests.e2e.gateway_process import LOOPBACK
 from tests.e2e.graph_process import GraphProcess, graph_process
 from tests.e2e.observe import baseline_done, gateway_rows, ledger, stored_count, stored_files, temporaries, until
 
@@ -118,7 +120,8 @@ def administer(stack: Stack) -> None:
         mailboxes=MAILBOXES,
         secret=stack.secret,
         allow_http=True,
-        allow_private_addresses=True,
+        allowed_networks=LOOPBACK,
+        master_key=MasterKey.parse(stack.master_key),
     )
     engine.dispose()
     stack.configure()

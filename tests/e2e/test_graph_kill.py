@@ -19,7 +19,7 @@ from satchel.gateway.store.database import open_database
 from satchel.gateway.store.webhooks import add_webhook
 from satchel.testing.graph import Faults, chance
 from satchel.testing.stack import free_port
-from tests.e2e.gateway_process import MAILBOX, Gateway, gateway, receiver
+from tests.e2e.gateway_process import LOOPBACK, MAILBOX, Gateway, gateway, receiver
 from tests.e2e.graph_thread import GraphThread, graph_thread
 from tests.e2e.observe import rows, until
 
@@ -113,5 +113,5 @@ def feeding(graph: GraphThread) -> Iterator[list[str]]:
 
 def add_second_webhook(folder: Path, url: str) -> None:
     engine = open_database(folder / "data")
-    add_webhook(engine, "second", url, mailboxes=[MAILBOX], secret=None, allow_http=True, allow_private_addresses=True)
+    add_webhook(engine, "second", url, mailboxes=[MAILBOX], secret=None, allow_http=True, allowed_networks=LOOPBACK)
     engine.dispose()

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     TOO_MANY_FAILED_KEYS = "too_many_failed_keys"
     TOO_MANY_DOWNLOADS = "too_many_downloads"
+    TOO_MANY_REPORTS = "too_many_reports"
     STOPPING = "stopping"
     UPSTREAM_THROTTLED = "upstream_throttled"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"

@@ -1,4 +1,7 @@
-"""The calls of the API: where they are, which scopes they need and what they cost (contract sections 1 and 5 to 7)."""
+"""The calls of the API: where they are, which scopes they need and what they cost.
+
+Contract sections 1, 5 to 7, 10 and 11.
+"""
 
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -48,4 +51,28 @@ DOWNLOAD_ARCHIVE = Route(
     scopes=frozenset({Scope.MESSAGES_CONTENT}),
 )
 
-ROUTES = (LIST_ATTACHMENTS, DOWNLOAD_ATTACHMENT, DOWNLOAD_ARCHIVE)
+LIST_MAILBOXES = Route(
+    path=f"{BASE_PATH}/admin/mailboxes",
+    methods=("GET", "HEAD"),
+    scopes=frozenset({Scope.REPORTING}),
+)
+REPORT_RECEIVED_MESSAGES = Route(
+    path=f"{BASE_PATH}/reports/receivedMessageDetail",
+    methods=("POST",),
+    scopes=frozenset({Scope.REPORTING, Scope.MESSAGES_READ}),
+)
+# Its other scopes were asked for when the run began.
+REPORT_RESULTS = Route(
+    path=f"{BASE_PATH}/reports/results/{{run_id}}",
+    methods=("GET", "HEAD"),
+    scopes=frozenset({Scope.REPORTING}),
+)
+
+ROUTES = (
+    LIST_ATTACHMENTS,
+    DOWNLOAD_ATTACHMENT,
+    DOWNLOAD_ARCHIVE,
+    LIST_MAILBOXES,
+    REPORT_RECEIVED_MESSAGES,
+    REPORT_RESULTS,
+)

@@ -33,7 +33,7 @@ from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.limits.rates import Limits
 from satchel.gateway.readiness import Readiness, source_probe
 from satchel.gateway.service import AttachmentService
-from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings
+from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings, load_master_key
 from satchel.gateway.sources import Sources, name_message, open_sources
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.database import Store, open_database
@@ -287,7 +287,9 @@ async def _deliveries(settings: GatewaySettings, store: Store, observers: Observ
     engine = DurableEngine("satchel-gateway", sqlite_url(settings.data_dir / _ENGINE_FILE))
     sender = WebhookSender(settings.webhooks)
     on_attempt = observers.metrics.note_delivery if observers.metrics is not None else None
-    deliveries = Deliveries(store, engine, sender, settings.webhooks, on_attempt=on_attempt)
+    deliveries = Deliveries(
+        store, engine, sender, settings.webhooks, on_attempt=on_attempt, master_key=load_master_key()
+    )
     try:
         await engine.launch()
         yield deliveries

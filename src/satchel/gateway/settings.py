@@ -9,8 +9,9 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 
 from satchel.gateway.addresses import parse_networks
 from satchel.gateway.graph.settings import GraphSettings
+from satchel.gateway.sealing import MASTER_KEY, MasterKey, SealingError
 from satchel.process.logs import LogSettings
-from satchel.settings import SettingsBase, SettingsError, SettingsTable
+from satchel.settings import SettingsBase, SettingsError, SettingsTable, read_secret
 
 DEFAULT_ACCOUNT = "default"
 _ACCOUNT_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -72,9 +73,14 @@ class WebhookSettings(SettingsTable):
     allow_http: bool = Field(
         default=False, description="Accept http:// endpoints. For development: the secret travels open."
     )
-    allow_private_addresses: bool = Field(
-        default=False,
-        description="Deliver to loopback, private and link-local addresses. For receivers inside your network.",
+    allowed_networks: list[str] = Field(
+        default=[],
+        description="Addresses or networks inside yours that receivers may have, such as 10.1.2.0/24; all others that "
+        "are not of the open internet are refused.",
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file with authorities of your own whose certificates receivers may have, beside the system's.",
     )
     timeout_seconds: float = Field(
         default=100.0, gt=0, le=600, description="Time that a receiver has to answer one attempt."
@@ -84,15 +90,41 @@ class WebhookSettings(SettingsTable):
         max_length=2,
         description="Pauses before the second and the third attempt; up to a fifth is added at random.",
     )
-    max_parallel: int = Field(default=16, ge=1, le=1000, description="Deliveries under way at the same time.")
+    long_retry_seconds: list[float] = Field(
+        default=[5.0, 30.0, 300.0, 1800.0, 7200.0, 21600.0, 57600.0],
+        max_length=7,
+        description="The pauses of webhooks with the long schedule, likewise: 8 attempts over about a day.",
+    )
+    pause_after_seconds: float = Field(
+        default=86_400.0,
+        ge=0,
+        le=31_536_000,
+        description="A webhook that no attempt has reached for so long is paused, and keeps what is for it; 0 never.",
+    )
+    max_parallel: int = Field(default=64, ge=1, le=1000, description="Deliveries under way at the same time.")
+    max_parallel_per_webhook: int = Field(
+        default=8, ge=1, le=1000, description="Of these, deliveries to one webhook, over all its mailboxes."
+    )
     sweep_seconds: float = Field(
         default=30.0,
         gt=0,
         le=3600,
-        description="How often unfinished deliveries and undescribed messages are looked for.",
+        description="How often undescribed messages and deliveries that nobody works on are looked for.",
+    )
+    max_text_characters: int = Field(
+        default=100_000,
+        ge=1,
+        le=10_000_000,
+        description="How much of a message's text a webhook is given, where it is given any.",
     )
 
-    @field_validator("retry_seconds")
+    @field_validator("allowed_networks")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        parse_networks(value)
+        return value
+
+    @field_validator("retry_seconds", "long_retry_seconds")
     @classmethod
     def _within_a_day(cls, value: list[float]) -> list[float]:
         if not all(0 <= pause <= 86_400 for pause in value):
@@ -222,6 +254,12 @@ class GatewaySettings(SettingsBase):
     audit_days: int = Field(
         default=365, ge=1, le=36_500, description="Days that the audit trail is kept; what is older is removed."
     )
+    delivery_days: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="Days that the history of deliveries is kept; what has ended longer ago is removed.",
+    )
     accounts: dict[AccountName, AccountSettings] = Field(
         default={}, description="Accounts beside the default one, whose settings stand in [gateway] itself."
     )
@@ -248,6 +286,18 @@ class GatewaySettings(SettingsBase):
             source=self.source, folder=self.folder, graph=self.graph, rate_limit_per_minute=self.rate_limit_per_minute
         )
         return {DEFAULT_ACCOUNT: default, **self.accounts}
+
+
+def load_master_key() -> MasterKey | None:
+    """The key that webhook secrets are sealed with, from `SATCHEL_MASTER_KEY` or the file that its `_FILE` names.
+
+    None where there is none. Raises SettingsError.
+    """
+    text = read_secret(MASTER_KEY)
+    try:
+        return None if text is None else MasterKey.parse(text)
+    except SealingError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _refuse_shared_folders(folders: Mapping[str, FolderSettings]) -> None:

@@ -3,6 +3,7 @@
 For end-to-end tests, benchmarks and the demo. Everything they write lies in one folder.
 """
 
+import base64
 import json
 import os
 import secrets
@@ -50,6 +51,7 @@ class Stack:
     collector_port: int = field(default_factory=free_port)
     api_key: str = ""
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    master_key: str = field(default_factory=lambda: base64.b64encode(secrets.token_bytes(32)).decode())
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -110,7 +112,7 @@ class Stack:
             "folder.path": "mail",
             "folder.settle_seconds": 0.2,
             "webhooks.allow_http": True,
-            "webhooks.allow_private_addresses": True,
+            "webhooks.allowed_networks": ["127.0.0.0/8"],
             **self.gateway,
         }
         collector = {
@@ -141,7 +143,11 @@ class Stack:
         return done.stdout.decode()
 
     def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        ours = {"SATCHEL_CONFIG": str(self.config_file), "SATCHEL_URL": self.gateway_url}
+        ours = {
+            "SATCHEL_CONFIG": str(self.config_file),
+            "SATCHEL_URL": self.gateway_url,
+            "SATCHEL_MASTER_KEY": self.master_key,
+        }
         if self.api_key:
             ours["SATCHEL_API_KEY"] = self.api_key
         return {**os.environ, **ours, **(more or {})}

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message
 
 from satchel.contract.attachments import Attachment, AttachmentType
 from satchel.contract.events import EmailAddress, Recipient
+from satchel.gateway.sealing import MasterKey
 from satchel.gateway.store.deliveries import PendingDelivery
 from satchel.mail.source import (
     AttachmentNotFound,
@@ -23,6 +24,7 @@ from satchel.mail.source import (
 
 MAILBOX = "invoices@example.test"
 OTHER_MAILBOX = "board@example.test"
+MASTER_KEY = MasterKey([bytes(32)])
 
 
 def ref(message_id: str, mailbox: str = MAILBOX) -> MessageRef:

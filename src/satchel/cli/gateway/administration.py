@@ -15,11 +15,13 @@ import typer
 from satchel.cli.configured import load, startable
 from satchel.cli.output import CommandError, print_table
 from satchel.gateway.audit.actions import command_actor
-from satchel.gateway.settings import DEFAULT_ACCOUNT, AccountSettings, GatewaySettings
+from satchel.gateway.settings import DEFAULT_ACCOUNT, AccountSettings, GatewaySettings, load_master_key
+from satchel.settings import SettingsError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from satchel.gateway.sealing import MasterKey
     from satchel.gateway.store.audit import Acting
 
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs.")]
@@ -53,6 +55,13 @@ class Office:
                 f"Named are: {', '.join(self.ids)}."
             )
         return Acting(self.ids[account], self.actor)
+
+    def master_key(self) -> "MasterKey | None":
+        """The key that secrets are sealed with, if there is one. Raises CommandError for one that is none."""
+        try:
+            return load_master_key()
+        except SettingsError as error:
+            raise CommandError(str(error)) from None
 
     def account_id(self, account: str | None) -> str | None:
         """The id of an account, also of one that the settings no longer name; None stays None. Raises LookupError."""

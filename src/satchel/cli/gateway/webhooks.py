@@ -8,6 +8,7 @@ import typer
 from satchel.cli.configured import ConfigFile
 from satchel.cli.gateway.administration import IN_DEFAULT_ACCOUNT, InAccount, Json, Mailboxes, OfAccount, open_office
 from satchel.cli.output import print_json
+from satchel.gateway.addresses import parse_networks
 
 app = typer.Typer(help="Webhooks: who is called when mail arrives.", no_args_is_help=True)
 
@@ -43,7 +44,8 @@ def add_webhook(
             mailboxes=mailbox,
             secret=secret,
             allow_http=settings.allow_http,
-            allow_private_addresses=settings.allow_private_addresses,
+            allowed_networks=parse_networks(settings.allowed_networks),
+            master_key=office.master_key(),
             acting=office.acting(account),
         )
     if secret is None:

@@ -17,7 +17,16 @@ class Action(StrEnum):
     WEBHOOK_ADDED = "webhook.added"
     WEBHOOK_ENABLED = "webhook.enabled"
     WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_CHANGED = "webhook.changed"
+    WEBHOOK_REKEYED = "webhook.rekeyed"
+    WEBHOOK_TESTED = "webhook.tested"
+    WEBHOOK_PAUSED = "webhook.paused"
+    WEBHOOK_RESUMED = "webhook.resumed"
     WEBHOOK_REMOVED = "webhook.removed"
+    RULE_ADDED = "rule.added"
+    RULE_CHANGED = "rule.changed"
+    RULE_REMOVED = "rule.removed"
+    DELIVERY_RESENT = "delivery.resent"
     CALL_REFUSED = "call.refused"
 
     @property

@@ -31,7 +31,8 @@ class BegunAttempt:
     number: int
     attempt: int
     url: str
-    secret: str | None
+    webhook_id: str
+    sealed_secret: str | None
     mailbox: str
     message: sa.Row[*tuple[Any, ...]]
 
@@ -76,7 +77,9 @@ def begin_attempt(engine: sa.Engine, delivery_id: str, attempt: int) -> BegunAtt
             sa.insert(delivery_attempts), [{"delivery_id": delivery_id, "number": number, "started_at": now}]
         )
         message = connection.execute(sa.select(messages).where(messages.c.id == row.message_row_id)).one()
-        return BegunAttempt(delivery_id, number, attempt, row.url, row.secret, row.address, message)
+        return BegunAttempt(
+            delivery_id, number, attempt, row.url, row.webhook_id, row.sealed_secret, row.address, message
+        )
 
 
 def finish_attempt(engine: sa.Engine, begun: BegunAttempt, outcome: Outcome, decision: Decision) -> datetime | None:
@@ -111,7 +114,8 @@ def _delivery(connection: sa.Connection, delivery_id: str) -> sa.Row[*tuple[Any,
             deliveries.c.attempts,
             deliveries.c.message_row_id,
             webhooks.c.url,
-            webhooks.c.secret,
+            deliveries.c.webhook_id,
+            webhooks.c.sealed_secret,
             webhooks.c.enabled,
             webhooks.c.removed_at,
             mailboxes.c.address,

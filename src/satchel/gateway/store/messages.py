@@ -110,6 +110,7 @@ def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: dateti
         {
             "id": delivery_id(webhook_id, row["message_id"]),
             "webhook_id": webhook_id,
+            "mailbox_id": mailbox_id,
             "message_row_id": row["id"],
             "status": DeliveryStatus.PENDING,
             "attempts": 0,

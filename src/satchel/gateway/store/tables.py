@@ -1,7 +1,7 @@
 """The gateway's tables: accounts, mailboxes, keys, message index (metadata only), webhooks, deliveries, audit trail.
 
-No table holds mail content. Webhook secrets stand in the database as they are, so the file belongs to its owner alone
-(0600, in a folder of 0700) and backups of it are to be kept like passwords.
+No table holds mail content. Webhook secrets stand there sealed with the master key, and keys as their hashes; what
+else there is are names and addresses, so the file belongs to its owner alone (0600, in a folder of 0700).
 """
 
 from datetime import UTC, datetime
@@ -110,6 +110,9 @@ messages = sa.Table(
     sa.Column("indexed_at", UtcDateTime, nullable=False),
     # Ids are unique by themselves; the mailbox stands in the index so that `calls.find_calls` touches no other's row.
     sa.UniqueConstraint("message_id", "mailbox_id"),
+    # Reports: how many there are in a time, and the pages of them.
+    sa.Index(None, "mailbox_id", "received", "id"),
+    sa.Index(None, "mailbox_id", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -120,8 +123,23 @@ webhooks = sa.Table(
     sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("url", sa.Text, nullable=False),
-    sa.Column("secret", sa.Text),
+    # Sealed with the master key, the webhook's id being the context. The next one signs too, and takes its place.
+    sa.Column("sealed_secret", sa.Text),
+    sa.Column("sealed_next_secret", sa.Text),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    # Told of what a rule says only, or else of everything.
+    sa.Column("by_rules", sa.Boolean, nullable=False),
+    sa.Column("include_text", sa.Boolean, nullable=False),
+    sa.Column("include_custom_fields", sa.Boolean, nullable=False),
+    sa.Column("schedule", sa.String(16), nullable=False),
+    # Deliveries of one mailbox that may be under way at once; with 1 they keep their order.
+    sa.Column("max_in_flight", sa.Integer, nullable=False),
+    # Since when no attempt has been answered with 200, and how many such attempts there were.
+    sa.Column("failing_since", UtcDateTime),
+    sa.Column("failed_attempts", sa.Integer, nullable=False),
+    # While it is paused nothing is sent, and what is for it waits.
+    sa.Column("paused_at", UtcDateTime),
+    sa.Column("pause_note", sa.Text),
     sa.Column("created_at", UtcDateTime, nullable=False),
     # Removed webhooks stay for the sake of their delivery history.
     sa.Column("removed_at", UtcDateTime),
@@ -135,11 +153,36 @@ webhook_mailboxes = sa.Table(
     sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), primary_key=True),
 )
 
+rules = sa.Table(
+    "rules",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    # Rules of a mailbox are tried in this order.
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("conditions", sa.JSON, nullable=False),
+    # None: a rule that only keeps those behind it from being tried.
+    sa.Column("webhook_id", _ID, sa.ForeignKey("webhooks.id")),
+    sa.Column("custom_fields", sa.JSON, nullable=False),
+    sa.Column("stop", sa.Boolean, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("created_by", sa.Text),
+    sa.Index(None, "mailbox_id", "position"),
+)
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
     sa.Column("id", _ID, primary_key=True),
     sa.Column("webhook_id", _ID, sa.ForeignKey("webhooks.id"), nullable=False),
+    # The message's. With the webhook it is the lane in which deliveries follow each other.
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), nullable=False),
+    # The rule that fired, which may be gone by now, and what it had to add.
+    sa.Column("rule_id", _ID),
+    sa.Column("custom_fields", sa.JSON),
     sa.Column("message_row_id", sa.ForeignKey("messages.id"), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     # Attempts whose outcome is known. One that was cut off by a stop of the gateway itself is not among them.
@@ -152,6 +195,8 @@ deliveries = sa.Table(
     sa.Column("last_answer", sa.Text),
     sa.UniqueConstraint("webhook_id", "message_row_id"),
     sa.Index(None, "status", "next_attempt_at"),
+    sa.Index(None, "webhook_id", "mailbox_id", "status", "message_row_id"),
+    sa.Index(None, "created_at"),
 )
 
 delivery_attempts = sa.Table(
@@ -164,6 +209,34 @@ delivery_attempts = sa.Table(
     sa.Column("status_code", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("answer", sa.Text),
+)
+
+# A report that was asked for. Its rows are those of the index between two of them: nothing is copied.
+report_runs = sa.Table(
+    "report_runs",
+    metadata,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("account_id", _ID, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("key_id", _ID, sa.ForeignKey("api_keys.id"), nullable=False),
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("progress", sa.Integer, nullable=False),
+    # The call that began it, as its links repeat it: its URL behind the host, and its body.
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
+    sa.Column("field_groups", sa.JSON, nullable=False),
+    sa.Column("activity_type", sa.String(16), nullable=False),
+    sa.Column("activity_start", UtcDateTime, nullable=False),
+    sa.Column("activity_end", UtcDateTime, nullable=False),
+    # What was in the index when it began; what comes later is no part of it.
+    sa.Column("cutoff_at", UtcDateTime, nullable=False),
+    sa.Column("cutoff_row_id", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger),
+    sa.Column("first_row_id", sa.BigInteger),
+    sa.Column("last_row_id", sa.BigInteger),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Index(None, "account_id", "status"),
 )
 
 # Messages that are known to be there, or were said to be, and are not in the index with their envelope yet.

@@ -8,11 +8,13 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from satchel.gateway.addresses import Network
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
+from satchel.gateway.sealing import MASTER_KEY, MasterKey
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.tables import accounts, mailboxes, webhook_mailboxes, webhooks
-from satchel.gateway.webhooks.egress import RefusedEndpoint, check_endpoint, is_public, literal_address
+from satchel.gateway.webhooks.egress import RefusedEndpoint, check_endpoint, is_allowed, literal_address
 
 
 class UnknownWebhook(LookupError):
@@ -42,7 +44,8 @@ def add_webhook(
     mailboxes: Collection[str],
     secret: str | None,
     allow_http: bool,
-    allow_private_addresses: bool = False,
+    allowed_networks: Sequence[Network] = (),
+    master_key: MasterKey | None = None,
     acting: Acting = BY_NOBODY_KNOWN,
 ) -> WebhookRow:
     """Add an enabled webhook for the account's mailboxes with these addresses; what arrives from now on is sent to it.
@@ -53,9 +56,9 @@ def add_webhook(
         raise ValueError("A webhook needs a name and at least one mailbox.")
     check_endpoint(url, allow_http=allow_http)
     address = literal_address(url)
-    if address is not None and not allow_private_addresses and not is_public(address):
+    if address is not None and not is_allowed(address, allowed_networks):
         raise RefusedEndpoint(
-            "The endpoint lies inside the network; that needs [gateway.webhooks] allow_private_addresses = true."
+            "The endpoint lies inside the network; that needs [gateway.webhooks] allowed_networks with its address."
         )
     if secret is not None and (not secret or not secret.isascii() or not secret.isprintable() or " " in secret):
         raise ValueError("The secret goes into a header: use printable ASCII characters without spaces, 16 or more.")
@@ -67,8 +70,14 @@ def add_webhook(
             "account_id": acting.account_id,
             "name": name.strip(),
             "url": url,
-            "secret": secret,
+            "sealed_secret": None if secret is None else _sealed(secret, webhook_id, master_key),
             "enabled": True,
+            "by_rules": False,
+            "include_text": False,
+            "include_custom_fields": True,
+            "schedule": "standard",
+            "max_in_flight": 1,
+            "failed_attempts": 0,
             "created_at": now,
             "created_by": acting.actor,
         }
@@ -107,9 +116,23 @@ def remove_webhook(
     now = datetime.now(UTC)
     with engine.begin() as connection:
         row = _find(connection, identifier, account_id)
-        removed: dict[str, object] = {"enabled": False, "secret": None, "removed_at": now}
+        removed: dict[str, object] = {
+            "enabled": False,
+            "sealed_secret": None,
+            "sealed_next_secret": None,
+            "removed_at": now,
+        }
         _change(connection, row.webhook_id, actor, Action.WEBHOOK_REMOVED, now, **removed)
         return row
+
+
+def _sealed(secret: str, webhook_id: str, master_key: MasterKey | None) -> str:
+    if master_key is None:
+        raise ValueError(
+            f"Secrets are stored sealed, which needs a master key: set {MASTER_KEY}, or {MASTER_KEY}_FILE to a file "
+            "with it, here and for the gateway. Make one: satchel gateway master-key new"
+        )
+    return master_key.seal(secret, webhook_id)
 
 
 def _find(connection: sa.Connection, identifier: str, account_id: str | None) -> WebhookRow:
@@ -147,7 +170,7 @@ def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> lis
             account=row.account,
             name=row.name,
             url=row.url,
-            has_secret=row.secret is not None,
+            has_secret=row.sealed_secret is not None,
             mailboxes=tuple(addresses[row.id]),
             enabled=row.enabled,
             created_at=row.created_at,

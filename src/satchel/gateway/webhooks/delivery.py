@@ -12,16 +12,18 @@ from aiohttp.resolver import DefaultResolver
 
 from satchel import __version__
 from satchel.durable.engine import DurableEngine
+from satchel.gateway.addresses import parse_networks
+from satchel.gateway.sealing import MasterKey
 from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import BegunAttempt, PendingDelivery, begin_attempt, finish_attempt
 from satchel.gateway.webhooks.decision import DeliveryStatus, Outcome, decide
 from satchel.gateway.webhooks.egress import (
-    PublicResolver,
+    GuardedResolver,
     RefusedAddress,
     RefusedEndpoint,
     check_endpoint,
-    is_public,
+    is_allowed,
     literal_address,
 )
 from satchel.gateway.webhooks.payload import message_event
@@ -39,6 +41,7 @@ class WebhookSender:
     def __init__(self, settings: WebhookSettings) -> None:
         """To be called on the event loop that sends."""
         self._settings = settings
+        self._networks = parse_networks(settings.allowed_networks)
         context = ssl.create_default_context()
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         resolver = DefaultResolver()
@@ -48,7 +51,7 @@ class WebhookSender:
                 limit=0,
                 force_close=True,
                 ssl=context,
-                resolver=resolver if settings.allow_private_addresses else PublicResolver(resolver),
+                resolver=GuardedResolver(resolver, self._networks),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=settings.timeout_seconds),
@@ -96,7 +99,7 @@ class WebhookSender:
         except RefusedEndpoint:
             return "refused_endpoint"
         address = literal_address(url)
-        if address is not None and not self._settings.allow_private_addresses and not is_public(address):
+        if address is not None and not is_allowed(address, self._networks):
             return "refused_address"
         return None
 
@@ -112,8 +115,10 @@ class Deliveries:
         settings: WebhookSettings,
         jitter: Callable[[], float] = random.random,
         on_attempt: Callable[[DeliveryStatus], None] | None = None,
+        master_key: MasterKey | None = None,
     ) -> None:
         """`on_attempt` is told what a delivery has become by each attempt."""
+        self._master_key = master_key
         self._store = store
         self._engine = engine
         self._sender = sender
@@ -138,7 +143,7 @@ class Deliveries:
         begun = await self._store.call(begin_attempt, delivery_id, attempt)
         if begun is None:
             return
-        outcome = await self._sender.post(begun.url, begun.secret, _body(begun), webhook_id=delivery_id)
+        outcome = await self._sender.post(begun.url, self._secret(begun), _body(begun), webhook_id=delivery_id)
         decision = decide(
             outcome,
             attempt,
@@ -159,6 +164,11 @@ class Deliveries:
         )
         if due_at is not None:
             await self.enqueue(PendingDelivery(delivery_id, attempt + 1, due_at))
+
+    def _secret(self, begun: BegunAttempt) -> str | None:
+        if begun.sealed_secret is None or self._master_key is None:
+            return None
+        return self._master_key.unseal(begun.sealed_secret, begun.webhook_id)
 
 
 def _body(begun: BegunAttempt) -> bytes:

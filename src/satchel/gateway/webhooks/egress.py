@@ -5,10 +5,13 @@ The addresses are checked in the resolver that the connection uses, so that what
 
 import ipaddress
 import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
+
+from satchel.gateway.addresses import Network
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 # All of IPv6 that is assigned to the open internet (IANA's registry of address space).
@@ -66,18 +69,25 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves by another resolver and refuses names that lead to an address which is not public."""
+def is_allowed(address: IPAddress, networks: Sequence[Network]) -> bool:
+    """Whether webhooks may go to an address: one of the open internet, or of the `networks` that are allowed."""
+    return is_public(address) or any(address in network for network in networks)
 
-    def __init__(self, resolver: AbstractResolver) -> None:
+
+class GuardedResolver(AbstractResolver):
+    """Resolves by another resolver and refuses names that lead to an address which is not allowed."""
+
+    def __init__(self, resolver: AbstractResolver, networks: Sequence[Network]) -> None:
         self._resolver = resolver
+        self._networks = networks
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """One address inside the network refuses the name as a whole, so that a mixed answer is no way in."""
         found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(ipaddress.ip_address(entry["host"].partition("%")[0])) for entry in found):
+        addresses = [ipaddress.ip_address(entry["host"].partition("%")[0]) for entry in found]
+        if not all(is_allowed(address, self._networks) for address in addresses):
             raise RefusedAddress("the endpoint's name resolves to an address inside the network")
         return found
 

@@ -20,7 +20,7 @@ from satchel.gateway.store.webhooks import (
 )
 from satchel.gateway.webhooks.decision import Decision, DeliveryStatus, Outcome
 from satchel.gateway.webhooks.payload import message_event
-from tests.unit.gateway.fakes import MAILBOX, ref, summary
+from tests.unit.gateway.fakes import MAILBOX, MASTER_KEY, ref, summary
 
 AGAIN = Decision(DeliveryStatus.PENDING, "http_500", 5.0)
 
@@ -29,7 +29,15 @@ AGAIN = Decision(DeliveryStatus.PENDING, "http_500", 5.0)
 def delivery(engine: sa.Engine) -> str:
     add_mailbox(engine, MAILBOX)
     mark_indexed(engine, DEFAULT_ACCOUNT_ID, None)
-    add_webhook(engine, "w", "https://example.com/hook", mailboxes=[MAILBOX], secret="s" * 16, allow_http=False)
+    add_webhook(
+        engine,
+        "w",
+        "https://example.com/hook",
+        mailboxes=[MAILBOX],
+        secret="s" * 16,
+        allow_http=False,
+        master_key=MASTER_KEY,
+    )
     return record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(ref("m"), summary(ref("m")))])[0]
 
 
@@ -55,7 +63,8 @@ def status(engine: sa.Engine) -> tuple[object, ...]:
 
 def test_the_attempt_is_written_down_first(engine: sa.Engine, delivery: str) -> None:
     first = begun(engine, delivery, 1)
-    assert (first.url, first.secret, first.mailbox) == ("https://example.com/hook", "s" * 16, MAILBOX)
+    assert (first.url, first.mailbox) == ("https://example.com/hook", MAILBOX)
+    assert MASTER_KEY.unseal(first.sealed_secret or "", first.webhook_id) == "s" * 16
     assert attempts(engine) == [(1, None, None, False)]
 
 
@@ -102,7 +111,7 @@ def test_a_removed_webhook_forgets_its_secret(engine: sa.Engine, delivery: str) 
     assert list_webhooks(engine)[0].has_secret
     remove_webhook(engine, "w")
     with engine.connect() as connection:
-        assert connection.scalars(sa.text("SELECT secret FROM webhooks")).all() == [None]
+        assert connection.scalars(sa.text("SELECT sealed_secret FROM webhooks")).all() == [None]
     with pytest.raises(UnknownWebhook):
         remove_webhook(engine, "w")
 

@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from satchel.gateway.addresses import parse_networks
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.webhooks import add_webhook, list_webhooks
 from satchel.gateway.webhooks.egress import RefusedEndpoint
@@ -12,10 +13,18 @@ from tests.unit.gateway.fakes import MAILBOX
 @pytest.mark.parametrize("url", ["https://127.0.0.1/", "https://[::1]/", "https://192.168.1.1:8443/hook"])
 def test_an_address_that_every_delivery_would_be_refused_for_is_refused_at_once(engine: sa.Engine, url: str) -> None:
     add_mailbox(engine, MAILBOX)
-    with pytest.raises(RefusedEndpoint, match="allow_private_addresses"):
+    with pytest.raises(RefusedEndpoint, match="allowed_networks"):
         add_webhook(engine, "w", url, mailboxes=[MAILBOX], secret=None, allow_http=False)
     assert list_webhooks(engine) == []
-    add_webhook(engine, "w", url, mailboxes=[MAILBOX], secret=None, allow_http=False, allow_private_addresses=True)
+    add_webhook(
+        engine,
+        "w",
+        url,
+        mailboxes=[MAILBOX],
+        secret=None,
+        allow_http=False,
+        allowed_networks=parse_networks(["0.0.0.0/0", "::/0"]),
+    )
     assert [row.url for row in list_webhooks(engine)] == [url]
 
 
