@@ -13,7 +13,7 @@ from aiohttp import web
 from satchel import __version__
 from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.webhooks.decision import Outcome
-from satchel.gateway.webhooks.delivery import WebhookSender
+from satchel.gateway.webhooks.sender import WebhookSender
 
 BODY = b'{"id": "m"}'
 LOCAL = WebhookSettings(allow_http=True, allowed_networks=["127.0.0.0/8", "::1"], timeout_seconds=1.0)
@@ -72,7 +72,7 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Handler:
 
 async def test_what_is_sent(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.handler = answering(200, b'{"status": "success"}')
-    outcome = await sender.post(receiver.url, "s" * 16, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url, ["s" * 16], BODY, webhook_id="d-1")
     assert outcome == Outcome(200, b'{"status": "success"}')
     ((method, headers, body),) = receiver.requests
     assert (method, body) == ("POST", BODY)
@@ -84,27 +84,27 @@ async def test_what_is_sent(receiver: Receiver, sender: WebhookSender) -> None:
 
 async def test_without_a_secret_there_is_no_authorization(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.handler = answering(200)
-    await sender.post(receiver.url, None, BODY, webhook_id="d-1")
+    await sender.post(receiver.url, [], BODY, webhook_id="d-1")
     assert "Authorization" not in receiver.requests[0][1]
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 400, 404, 429, 500, 503])
 async def test_statuses(receiver: Receiver, sender: WebhookSender, status: int) -> None:
     receiver.handler = answering(status, **{"Retry-After": "3"})
-    assert await sender.post(receiver.url, None, BODY, webhook_id="d-1") == Outcome(status, b"", "3")
+    assert await sender.post(receiver.url, [], BODY, webhook_id="d-1") == Outcome(status, b"", "3")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(receiver: Receiver, sender: WebhookSender, status: int) -> None:
     receiver.handler = answering(status, Location=receiver.url)
-    assert (await sender.post(receiver.url, None, BODY, webhook_id="d-1")).status == status
+    assert (await sender.post(receiver.url, [], BODY, webhook_id="d-1")).status == status
     assert len(receiver.requests) == 1
 
 
 async def test_cookies_are_not_kept(receiver: Receiver, sender: WebhookSender) -> None:
     receiver.handler = answering(200, **{"Set-Cookie": "a=b"})
     for _ in range(2):
-        await sender.post(receiver.url, None, BODY, webhook_id="d-1")
+        await sender.post(receiver.url, [], BODY, webhook_id="d-1")
     assert "Cookie" not in receiver.requests[1][1]
 
 
@@ -120,7 +120,7 @@ async def test_an_endless_answer_is_read_to_a_bound(receiver: Receiver, sender: 
             sent += 65536
 
     receiver.handler = endless
-    outcome = await sender.post(receiver.url, None, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
     assert (outcome.status, len(outcome.answer)) == (200, 65536)
     assert sent < 20_000_000
 
@@ -131,7 +131,7 @@ async def test_a_receiver_that_does_not_answer(receiver: Receiver, sender: Webho
         return web.Response()
 
     receiver.handler = silent
-    assert await sender.post(receiver.url, None, BODY, webhook_id="d-1") == Outcome(error="timeout")
+    assert await sender.post(receiver.url, [], BODY, webhook_id="d-1") == Outcome(error="timeout")
 
 
 async def test_a_receiver_that_hangs_up(receiver: Receiver, sender: WebhookSender) -> None:
@@ -141,7 +141,7 @@ async def test_a_receiver_that_hangs_up(receiver: Receiver, sender: WebhookSende
         return web.Response()
 
     receiver.handler = hang_up
-    outcome = await sender.post(receiver.url, None, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
     assert outcome.status is None
     assert outcome.error is not None
     assert not outcome.refused
@@ -157,12 +157,12 @@ async def test_an_answer_that_breaks_off(receiver: Receiver, sender: WebhookSend
         return response
 
     receiver.handler = break_off
-    outcome = await sender.post(receiver.url, None, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
     assert outcome.status is None
 
 
 async def test_nobody_listens(sender: WebhookSender) -> None:
-    assert await sender.post("http://127.0.0.1:9/", None, BODY, webhook_id="d-1") == Outcome(error="cannot_connect")
+    assert await sender.post("http://127.0.0.1:9/", [], BODY, webhook_id="d-1") == Outcome(error="cannot_connect")
 
 
 async def test_what_speaks_no_http(sender: WebhookSender) -> None:
@@ -173,7 +173,7 @@ async def test_what_speaks_no_http(sender: WebhookSender) -> None:
     server = await asyncio.start_server(babble, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        outcome = await sender.post(f"http://127.0.0.1:{port}/", None, BODY, webhook_id="d-1")
+        outcome = await sender.post(f"http://127.0.0.1:{port}/", [], BODY, webhook_id="d-1")
     assert outcome.status is None
     assert outcome.error is not None
 
@@ -194,7 +194,7 @@ async def test_what_speaks_no_http(sender: WebhookSender) -> None:
 async def test_addresses_inside_are_refused_before_anything_is_sent(receiver: Receiver, host: str) -> None:
     receiver.handler = answering(200)
     sender = WebhookSender(WebhookSettings(allow_http=True))
-    outcome = await sender.post(receiver.url.replace("127.0.0.1", host), None, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url.replace("127.0.0.1", host), [], BODY, webhook_id="d-1")
     await sender.aclose()
     assert outcome == Outcome(error="refused_address", refused=True)
     assert receiver.requests == []
@@ -204,7 +204,7 @@ async def test_addresses_inside_are_refused_before_anything_is_sent(receiver: Re
 async def test_other_ways_to_write_an_address_lead_nowhere(receiver: Receiver, host: str) -> None:
     receiver.handler = answering(200)
     sender = WebhookSender(WebhookSettings(allow_http=True))
-    outcome = await sender.post(receiver.url.replace("127.0.0.1", host), None, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url.replace("127.0.0.1", host), [], BODY, webhook_id="d-1")
     await sender.aclose()
     assert outcome.status is None
     assert receiver.requests == []
@@ -212,14 +212,14 @@ async def test_other_ways_to_write_an_address_lead_nowhere(receiver: Receiver, h
 
 @pytest.mark.parametrize("host", ["a..example.com", f"{'a' * 64}.example.com"])
 async def test_a_host_that_can_be_no_name_is_refused(sender: WebhookSender, host: str) -> None:
-    assert await sender.post(f"http://{host}/", None, BODY, webhook_id="d-1") == Outcome(
+    assert await sender.post(f"http://{host}/", [], BODY, webhook_id="d-1") == Outcome(
         error="refused_endpoint", refused=True
     )
 
 
 async def test_http_is_refused_unless_allowed(receiver: Receiver) -> None:
     sender = WebhookSender(WebhookSettings(allowed_networks=["127.0.0.0/8", "::1"]))
-    outcome = await sender.post(receiver.url, None, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
     await sender.aclose()
     assert outcome == Outcome(error="refused_endpoint", refused=True)
 
@@ -235,7 +235,7 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, sender: Web
     context.load_cert_chain(certificate, key)
     receiver = Receiver(handler=answering(200))
     runner = await started(receiver, context)
-    outcome = await sender.post(receiver.url, "s" * 16, BODY, webhook_id="d-1")
+    outcome = await sender.post(receiver.url, ["s" * 16], BODY, webhook_id="d-1")
     await runner.cleanup()
     assert outcome == Outcome(error="tls")
     assert receiver.requests == []

@@ -42,7 +42,8 @@ from satchel.gateway.telemetry.metrics import Metrics, MetricsServer
 from satchel.gateway.telemetry.readings import read_graph, read_intakes, read_notifications, read_subscriptions
 from satchel.gateway.telemetry.spans import Tracing
 from satchel.gateway.telemetry.tracing import open_tracing
-from satchel.gateway.webhooks.delivery import Deliveries, WebhookSender
+from satchel.gateway.webhooks.delivery import Deliveries
+from satchel.gateway.webhooks.sender import WebhookSender
 from satchel.process.garbage import look_for_garbage_seldom
 from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs

@@ -70,10 +70,10 @@ def test_addresses_inside_the_network(address: str) -> None:
 
 
 async def test_a_name_is_refused_when_any_of_its_addresses_is_inside() -> None:
-    assert len(await GuardedResolver(Names("8.8.8.8", "9.9.9.9")).resolve("e"), ()) == 2
+    assert len(await GuardedResolver(Names("8.8.8.8", "9.9.9.9"), ()).resolve("e")) == 2
     for addresses in (("127.0.0.1",), ("8.8.8.8", "10.0.0.1"), ("8.8.8.8", "fe80::1%eth0")):
         with pytest.raises(RefusedAddress):
-            await GuardedResolver(Names(*addresses)).resolve("e")
+            await GuardedResolver(Names(*addresses), ()).resolve("e")
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook", "https://example.com:8443/a?b=c", "https://[2606::1]/"])
