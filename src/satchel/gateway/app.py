@@ -103,7 +103,7 @@ async def serve(settings: GatewaySettings) -> None:
                 intakes = _intakes(settings, accounts, sources, store, deliveries)
                 served = _Served(accounts, sources, intakes)
                 async with _api(settings, store, served, observers) as server:
-                    besides = _housekeeping(settings, store, served, observers.metrics)
+                    besides = [deliveries.run(), *_housekeeping(settings, store, served, observers.metrics)]
                     await _serve_and_take_in(server, intakes, besides)
     log.info("gateway_stopped")
 

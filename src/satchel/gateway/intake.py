@@ -1,7 +1,7 @@
 """Takes in what arrives at the mail source: into the index, with a delivery to every webhook that wants to know."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 
 from satchel.gateway.store.database import Store
-from satchel.gateway.store.deliveries import PendingDelivery, pending_deliveries
+from satchel.gateway.store.deliveries import Lane
 from satchel.gateway.store.mailboxes import indexed_addresses, mark_indexed, register_mailboxes
 from satchel.gateway.store.messages import Arrival, known_message_ids, record_arrivals
 from satchel.gateway.store.pending import (
@@ -29,8 +29,6 @@ _AT_ONCE = 16
 # Another process may have written down what arrived.
 _POLL_SECONDS = 1.0
 _TROUBLE_PATIENCE = timedelta(seconds=5)
-_MAX_PENDING = 100_000
-_SWEEP_LIMIT = 500
 
 T = TypeVar("T")
 
@@ -40,7 +38,9 @@ log = structlog.get_logger(__name__)
 class DeliveryQueue(Protocol):
     """Where deliveries are asked for; asking twice is asking once."""
 
-    async def enqueue(self, delivery: PendingDelivery) -> None: ...
+    async def wake(self, lanes: Collection[Lane]) -> None:
+        """Something new waits in these lanes. What nobody was woken for is found a little later."""
+        ...
 
 
 class Intake:
@@ -105,7 +105,6 @@ class Intake:
 
     async def run(self) -> None:
         """Watch the source and sweep until cancelled; trouble with the source or the database is tried again."""
-        await self._enqueue_pending(due_before=None, limit=_MAX_PENDING)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch())
             tasks.create_task(self._sweep())
@@ -132,12 +131,10 @@ class Intake:
         await asyncio.gather(*(self._try_again(mailbox, messages) for mailbox, messages in due.items()))
 
     async def sweep(self) -> None:
-        """Take up what was left over: mailboxes that are new, deliveries that nobody works on."""
+        """Take up what was left over: mailboxes that are new."""
         if self._rest_is_new:
             await self._end_baselines(frozenset())
         self._undescribed_count = await self._store.call(count_pending, self._account_id)
-        overdue = datetime.now(UTC) - timedelta(seconds=self._sweep_seconds)
-        await self._enqueue_pending(due_before=overdue, limit=_SWEEP_LIMIT)
 
     async def _watch(self) -> None:
         while True:
@@ -289,11 +286,11 @@ class Intake:
 
     async def _record(self, arrivals: list[Arrival]) -> None:
         async with self._recording:
-            delivery_ids = await self._store.call(record_arrivals, self._account_id, arrivals)
+            lanes = await self._store.call(record_arrivals, self._account_id, arrivals)
         self._indexed_count += len(arrivals)
-        log.info("messages_indexed", account_id=self._account_id, count=len(arrivals), deliveries=len(delivery_ids))
-        now = datetime.now(UTC)
-        await asyncio.gather(*(self._deliveries.enqueue(PendingDelivery(id_, 1, now)) for id_ in delivery_ids))
+        log.info("messages_indexed", account_id=self._account_id, count=len(arrivals), lanes=len(lanes))
+        if lanes:
+            await self._deliveries.wake(lanes)
 
     async def _known(self, refs: Iterable[MessageRef], *, with_unreadable: bool) -> frozenset[str]:
         message_ids = [ref.message_id for ref in refs]
@@ -309,13 +306,6 @@ class Intake:
         await self._store.call(register_mailboxes, self._account_id, addresses)
         await self._store.call(mark_indexed, self._account_id, None if self._rest_is_new else addresses)
         self._indexed = await self._store.call(indexed_addresses, self._account_id)
-
-    async def _enqueue_pending(self, *, due_before: datetime | None, limit: int) -> None:
-        pending = await self._store.call(pending_deliveries, self._account_id, due_before=due_before, limit=limit)
-        if pending:
-            log.info("deliveries_taken_up", count=len(pending))
-        for part in _slices(pending, _SLICE):
-            await asyncio.gather(*map(self._deliveries.enqueue, part))
 
 
 def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

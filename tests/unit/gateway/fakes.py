@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy as sa
 from starlette.types import ASGIApp, Message
 
 from satchel.contract.attachments import Attachment, AttachmentType
 from satchel.contract.events import EmailAddress, Recipient
 from satchel.gateway.sealing import MasterKey
-from satchel.gateway.store.deliveries import PendingDelivery
+from satchel.gateway.store.deliveries import Lane
+from satchel.gateway.store.tables import deliveries
 from satchel.mail.source import (
     AttachmentNotFound,
     Batch,
@@ -159,12 +161,26 @@ class MemorySource:
             raise MessageNotFound
 
 
-@dataclass
 class RememberingQueue:
-    asked: list[tuple[str, int]] = field(default_factory=list)
+    """Remembers what it was woken for: the deliveries that are new in the lanes, in their order."""
 
-    async def enqueue(self, delivery: PendingDelivery) -> None:
-        self.asked.append((delivery.delivery_id, delivery.attempt))
+    def __init__(self, engine: sa.Engine) -> None:
+        self.asked: list[str] = []
+        self._engine = engine
+        self._known = {delivery_id for delivery_id, _ in recorded_deliveries(engine)}
+
+    async def wake(self, lanes: Collection[Lane]) -> None:
+        found = [id_ for id_, lane in recorded_deliveries(self._engine) if lane in lanes and id_ not in self._known]
+        self.asked += found
+        self._known |= set(found)
+
+
+def recorded_deliveries(engine: sa.Engine) -> list[tuple[str, Lane]]:
+    """All deliveries of the database with their lanes, in the order of their messages."""
+    columns = deliveries.c
+    query = sa.select(columns.id, columns.webhook_id, columns.mailbox_id).order_by(columns.message_row_id)
+    with engine.connect() as connection:
+        return [(row.id, Lane(row.webhook_id, row.mailbox_id)) for row in connection.execute(query)]
 
 
 @dataclass

@@ -26,7 +26,7 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.messages import delivery_id
 from satchel.gateway.store.tables import messages
-from satchel.gateway.store.webhooks import add_webhook
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import Batch, MessageRef
 from tests.unit.gateway.fakes import MAILBOX, Answer, RememberingQueue, call, first_pass_ends
@@ -79,7 +79,7 @@ async def tenants(engine: sa.Engine, store: Store, tmp_path: Path) -> AsyncItera
         folder = tmp_path / name
         for part in ("cur", "new", "tmp"):
             (folder / MAILBOX / part).mkdir(parents=True)
-        source, queue = FolderSource(folder, settle_seconds=0), RememberingQueue()
+        source, queue = FolderSource(folder, settle_seconds=0), RememberingQueue(engine)
         intake = Intake(ids[name], source, store, queue, sweep_seconds=30)
         found[name] = Tenant(ids[name], folder, source, intake, queue)
         await intake.take(first_pass_ends())
@@ -88,7 +88,7 @@ async def tenants(engine: sa.Engine, store: Store, tmp_path: Path) -> AsyncItera
             engine, "k", scopes=[*Scope], mailboxes=[MAILBOX], expires_at=soon, acting=acting
         )
         url = "https://example.com/"
-        hook = add_webhook(engine, "w", url, mailboxes=[MAILBOX], secret=None, allow_http=False, acting=acting)
+        hook = add_webhook(engine, NewWebhook("w", url, [MAILBOX]), acting=acting)
         found[name].webhook = hook.webhook_id
     yield found
     for tenant in found.values():
@@ -136,7 +136,7 @@ async def test_messages_of_one_id_stay_each_accounts_own(
         tenant.put(name, "1.example:2,S")
         [ref] = await tenant.take_in()
         ids.add(ref.message_id)
-        assert tenant.queue.asked == [(delivery_id(tenant.webhook, ref.message_id), 1)]
+        assert tenant.queue.asked == [delivery_id(tenant.webhook, ref.message_id)]
     [message_id] = ids
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 2

@@ -1,6 +1,6 @@
 """Deliveries and their attempts: begun before the POST, finished after it, so that a crash leaves a trace."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,14 @@ from satchel.gateway.webhooks.decision import Decision, DeliveryStatus, Outcome
 
 INTERRUPTED = "interrupted"
 WEBHOOK_OFF = "webhook_off"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lane:
+    """What a webhook is told of a mailbox: the deliveries that follow each other."""
+
+    webhook_id: str
+    mailbox_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +46,15 @@ class BegunAttempt:
 
 
 def pending_deliveries(
-    engine: sa.Engine, account_id: str, *, due_before: datetime | None, limit: int
+    engine: sa.Engine, *, due_before: datetime, limit: int, lanes: Collection[Lane] | None = None
 ) -> Sequence[PendingDelivery]:
-    """An account's unfinished deliveries, the longest due first; where an instant is given, only those due before."""
-    query = (
-        sa.select(deliveries.c.id, deliveries.c.attempts, deliveries.c.next_attempt_at)
-        .join_from(deliveries, webhooks)
-        .where(deliveries.c.status == DeliveryStatus.PENDING, webhooks.c.account_id == account_id)
+    """Unfinished deliveries that were due before an instant, the longest due first; of some lanes, or of all."""
+    query = sa.select(deliveries.c.id, deliveries.c.attempts, deliveries.c.next_attempt_at).where(
+        deliveries.c.status == DeliveryStatus.PENDING, deliveries.c.next_attempt_at < due_before
     )
-    if due_before is not None:
-        query = query.where(deliveries.c.next_attempt_at < due_before)
+    if lanes is not None:
+        pairs = [(lane.webhook_id, lane.mailbox_id) for lane in lanes]
+        query = query.where(sa.tuple_(deliveries.c.webhook_id, deliveries.c.mailbox_id).in_(pairs))
     with engine.connect() as connection:
         found = connection.execute(query.order_by(deliveries.c.next_attempt_at).limit(limit))
         return [PendingDelivery(row.id, row.attempts + 1, row.next_attempt_at) for row in found]

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import sqlite
 from satchel.contract.events import Recipient
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.store.audit import Acting
+from satchel.gateway.store.deliveries import Lane
 from satchel.gateway.store.mailboxes import register
 from satchel.gateway.store.tables import deliveries, mailboxes, messages, webhook_mailboxes, webhooks
 from satchel.gateway.webhooks.decision import DeliveryStatus
@@ -48,11 +49,11 @@ def known_message_ids(
         return frozenset(connection.scalars(query if with_unreadable else query.where(messages.c.readable)))
 
 
-def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arrival]) -> list[str]:
+def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arrival]) -> frozenset[Lane]:
     """Index messages of an account and write a delivery for each enabled webhook of their mailboxes, all or nothing.
 
     Messages of the baseline are only indexed. A message that the index has already gets its envelope, if that could
-    not be read before, and is not announced again. Returns the ids of the new deliveries.
+    not be read before, and is not announced again. Returns the lanes of the new deliveries.
     """
     now = datetime.now(UTC)
     with engine.begin() as connection:
@@ -94,7 +95,7 @@ def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
         connection.execute(sa.update(messages).where(is_incomplete), values)
 
 
-def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> list[str]:
+def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> frozenset[Lane]:
     targets = connection.execute(
         sa.select(webhook_mailboxes.c.mailbox_id, webhook_mailboxes.c.webhook_id)
         .join_from(webhook_mailboxes, webhooks)
@@ -105,7 +106,7 @@ def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: dateti
         )
     ).all()
     if not rows or not targets:
-        return []
+        return frozenset()
     written = [
         {
             "id": delivery_id(webhook_id, row["message_id"]),
@@ -123,7 +124,7 @@ def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: dateti
     ]
     if written:
         connection.execute(sa.insert(deliveries), written)
-    return [row["id"] for row in written]
+    return frozenset(Lane(row["webhook_id"], row["mailbox_id"]) for row in written)
 
 
 def delivery_id(webhook_id: str, message_id: str) -> str:

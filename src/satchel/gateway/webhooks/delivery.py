@@ -1,22 +1,33 @@
 """One delivery attempt: written down, sent, judged, written down again, and queued anew where it is to be repeated."""
 
+import asyncio
 import random
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 
 import msgspec
+import sqlalchemy as sa
 import structlog
 
 from satchel.durable.engine import DurableEngine
 from satchel.gateway.sealing import MasterKey
 from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.store.database import Store
-from satchel.gateway.store.deliveries import BegunAttempt, PendingDelivery, begin_attempt, finish_attempt
+from satchel.gateway.store.deliveries import (
+    BegunAttempt,
+    Lane,
+    PendingDelivery,
+    begin_attempt,
+    finish_attempt,
+    pending_deliveries,
+)
 from satchel.gateway.webhooks.decision import DeliveryStatus, decide
 from satchel.gateway.webhooks.payload import message_event
 from satchel.gateway.webhooks.sender import WebhookSender
 
 WORKFLOW = "webhook-delivery"
+_MAX_PENDING = 100_000
+_SWEEP_LIMIT = 500
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +54,24 @@ class Deliveries:
         self._jitter = jitter
         self._on_attempt = on_attempt
         engine.register(WORKFLOW, self.attempt, concurrency=settings.max_parallel)
+
+    async def run(self) -> None:
+        """Take up what an earlier process left, and now and then what nobody works on, until cancelled."""
+        await self._take_up(datetime.now(UTC) + timedelta(days=1), _MAX_PENDING)
+        while True:
+            await asyncio.sleep(self._settings.sweep_seconds)
+            try:
+                await self._take_up(datetime.now(UTC) - timedelta(seconds=self._settings.sweep_seconds), _SWEEP_LIMIT)
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                log.warning("deliveries_interrupted", error=type(error).__name__)
+
+    async def wake(self, lanes: Collection[Lane]) -> None:
+        """Something new waits in these lanes. Asking twice is asking once."""
+        await self._take_up(datetime.now(UTC) + timedelta(days=1), _MAX_PENDING, lanes)
+
+    async def _take_up(self, due_before: datetime, limit: int, lanes: Collection[Lane] | None = None) -> None:
+        pending = await self._store.call(pending_deliveries, due_before=due_before, limit=limit, lanes=lanes)
+        await asyncio.gather(*map(self.enqueue, pending))
 
     async def enqueue(self, delivery: PendingDelivery) -> None:
         """Ask for a delivery's next attempt at its time. Asking twice for one attempt is asking once."""

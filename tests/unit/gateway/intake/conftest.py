@@ -7,7 +7,7 @@ from satchel.gateway.intake import Intake
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
-from satchel.gateway.store.webhooks import add_webhook
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from tests.unit.gateway.fakes import (
     MAILBOX,
     MemorySource,
@@ -17,8 +17,8 @@ from tests.unit.gateway.intake.intakes import Clock, Start
 
 
 @pytest.fixture
-def queue() -> RememberingQueue:
-    return RememberingQueue()
+def queue(engine: sa.Engine) -> RememberingQueue:
+    return RememberingQueue(engine)
 
 
 @pytest.fixture
@@ -52,6 +52,4 @@ def intake(start: Start, queue: RememberingQueue) -> Intake:
 @pytest.fixture
 def webhook(engine: sa.Engine) -> str:
     add_mailbox(engine, MAILBOX)
-    return add_webhook(
-        engine, "collector", "https://example.com/", mailboxes=[MAILBOX], secret=None, allow_http=False
-    ).webhook_id
+    return add_webhook(engine, NewWebhook("collector", "https://example.com/", [MAILBOX])).webhook_id

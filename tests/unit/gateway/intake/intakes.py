@@ -36,7 +36,7 @@ async def retry(intake: Intake, clock: Clock, times: int = 1) -> None:
 
 
 def asked(queue: RememberingQueue) -> list[str]:
-    return [delivery for delivery, _ in queue.asked]
+    return queue.asked
 
 
 def ids(webhook: str, *message_ids: str) -> list[str]:

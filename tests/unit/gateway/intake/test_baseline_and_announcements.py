@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.database import Store
-from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
 from satchel.gateway.store.messages import known_message_ids
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
-from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook, remove_webhook, set_webhook_enabled
 from satchel.mail.source import Batch, SourceUnavailable
 from tests.unit.gateway.fakes import (
     MAILBOX,
@@ -42,10 +41,12 @@ async def test_the_first_pass_is_indexed_and_not_announced(
     assert asked(queue) == ids(webhook, "new")
 
 
-async def test_what_arrives_while_the_gateway_is_down_is_announced(start: Start, intake: Intake, webhook: str) -> None:
+async def test_what_arrives_while_the_gateway_is_down_is_announced(
+    engine: sa.Engine, start: Start, intake: Intake, webhook: str
+) -> None:
     await intake.take(batch("old"))
     await intake.take(first_pass_ends())
-    queue = RememberingQueue()
+    queue = RememberingQueue(engine)
     restarted = start(queue)
     await restarted.take(batch("old", "while-down"))
     assert asked(queue) == ids(webhook, "while-down")
@@ -56,7 +57,7 @@ async def test_what_the_source_says_is_old_is_not_announced_though_its_mailbox_w
 ) -> None:
     await intake.take(batch("of the source before"))
     await intake.take(first_pass_ends())
-    queue = RememberingQueue()
+    queue = RememberingQueue(engine)
     other_source = start(queue)
     source.failures["old-2"] = SourceUnavailable("not just now")
     await other_source.take(Batch([ref("old-1"), ref("old-2")], is_baseline=True))
@@ -67,9 +68,11 @@ async def test_what_the_source_says_is_old_is_not_announced_though_its_mailbox_w
     assert asked(queue) == ids(webhook, "new")
 
 
-async def test_a_baseline_that_a_crash_cut_short_goes_on(start: Start, intake: Intake, webhook: str) -> None:
+async def test_a_baseline_that_a_crash_cut_short_goes_on(
+    engine: sa.Engine, start: Start, intake: Intake, webhook: str
+) -> None:
     await intake.take(batch("old-1"))
-    queue = RememberingQueue()
+    queue = RememberingQueue(engine)
     restarted = start(queue)
     await restarted.take(batch("old-1", "old-2"))
     await restarted.take(first_pass_ends())
@@ -116,7 +119,7 @@ async def test_a_mailbox_added_later_has_no_baseline(
 ) -> None:
     await intake.take(first_pass_ends())
     add_mailbox(engine, OTHER_MAILBOX)
-    added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+    added = add_webhook(engine, NewWebhook("w", "https://e.com/", [OTHER_MAILBOX]))
     await intake.take(Batch([ref("m", OTHER_MAILBOX)]))
     assert asked(queue) == ids(added.webhook_id, "m")
 
@@ -125,7 +128,7 @@ async def test_a_mailbox_that_was_not_read_yet_keeps_its_baseline(
     engine: sa.Engine, source: MemorySource, store: Store, intake: Intake, queue: RememberingQueue
 ) -> None:
     add_mailbox(engine, OTHER_MAILBOX)
-    added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+    added = add_webhook(engine, NewWebhook("w", "https://e.com/", [OTHER_MAILBOX]))
     await intake.take(Batch(read_to_end=frozenset({MAILBOX}), ends_first_pass=True))
     await intake.sweep()
     await intake.take(Batch([ref("old", OTHER_MAILBOX)]))
@@ -139,9 +142,9 @@ async def test_the_baseline_of_a_mailbox_without_a_folder_ends_with_the_first_pa
     engine: sa.Engine, start: Start, intake: Intake
 ) -> None:
     add_mailbox(engine, OTHER_MAILBOX)
-    added = add_webhook(engine, "w", "https://e.com/", mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+    added = add_webhook(engine, NewWebhook("w", "https://e.com/", [OTHER_MAILBOX]))
     await intake.take(first_pass_ends(MAILBOX))
-    queue = RememberingQueue()
+    queue = RememberingQueue(engine)
     restarted = start(queue)
     await restarted.take(Batch([ref("while-down", OTHER_MAILBOX)]))
     assert asked(queue) == ids(added.webhook_id, "while-down")
@@ -151,7 +154,7 @@ async def test_only_webhooks_of_the_mailbox_that_are_on_are_told(
     engine: sa.Engine, intake: Intake, queue: RememberingQueue, webhook: str
 ) -> None:
     await intake.take(first_pass_ends())
-    second = add_webhook(engine, "second", "https://e.com/", mailboxes=[MAILBOX], secret=None, allow_http=False)
+    second = add_webhook(engine, NewWebhook("second", "https://e.com/", [MAILBOX]))
     await intake.take(Batch([ref("a"), ref("other", OTHER_MAILBOX)]))
     assert sorted(asked(queue)) == sorted(ids(webhook, "a") + ids(second.webhook_id, "a"))
     set_webhook_enabled(engine, "second", enabled=False)
@@ -186,18 +189,6 @@ async def test_large_batches(engine: sa.Engine, intake: Intake) -> None:
     await intake.take(Batch(refs))
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(messages)) == 501
-
-
-async def test_unfinished_deliveries_are_asked_for_again_at_the_start(
-    engine: sa.Engine, source: MemorySource, store: Store, intake: Intake, webhook: str
-) -> None:
-    await intake.take(first_pass_ends())
-    await intake.take(batch("a", "b"))
-    assert len(pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10)) == 2
-    queue = RememberingQueue()
-    restarted = Intake(DEFAULT_ACCOUNT_ID, source, store, queue, sweep_seconds=0)
-    await restarted.sweep()
-    assert sorted(asked(queue)) == sorted(ids(webhook, "a", "b"))
 
 
 async def test_an_account_whose_source_is_down_does_not_keep_the_others_waiting(

@@ -141,7 +141,7 @@ async def test_a_defect_is_given_up_in_the_end(
 async def test_what_is_pending_survives_a_restart(
     engine: sa.Engine, source: MemorySource, start: Start, queue: RememberingQueue, clock: Clock, webhook: str
 ) -> None:
-    first = start(RememberingQueue())
+    first = start(RememberingQueue(engine))
     await first.take(first_pass_ends())
     source.failures["m"] = SourceUnavailable("not now")
     await first.take(batch("m"))

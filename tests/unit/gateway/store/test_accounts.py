@@ -13,7 +13,6 @@ from satchel.gateway.store.accounts import UnknownAccount, find_account, list_ac
 from satchel.gateway.store.audit import Acting
 from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.database import open_database
-from satchel.gateway.store.deliveries import pending_deliveries
 from satchel.gateway.store.keys import UnknownKey, create_key, find_key, list_keys, revoke_key
 from satchel.gateway.store.mailboxes import (
     UnknownMailbox,
@@ -26,13 +25,14 @@ from satchel.gateway.store.mailboxes import (
 from satchel.gateway.store.messages import Arrival, delivery_id, known_message_ids, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, messages
 from satchel.gateway.store.webhooks import (
+    NewWebhook,
     UnknownWebhook,
     add_webhook,
     list_webhooks,
     remove_webhook,
     set_webhook_enabled,
 )
-from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, ref, summary
+from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, recorded_deliveries, ref, summary
 
 URL = "https://example.com/"
 
@@ -92,7 +92,7 @@ def test_keys_and_webhooks_name_mailboxes_of_their_own_account_only(engine: sa.E
     with pytest.raises(UnknownMailbox):
         make_key(engine, DEFAULT_ACCOUNT_ID, OTHER_MAILBOX)
     with pytest.raises(UnknownMailbox):
-        add_webhook(engine, "w", URL, mailboxes=[OTHER_MAILBOX], secret=None, allow_http=False)
+        add_webhook(engine, NewWebhook("w", URL, [OTHER_MAILBOX]))
     assert list_keys(engine) == list_webhooks(engine) == []
 
 
@@ -108,17 +108,15 @@ def test_a_message_of_one_id_is_known_and_announced_in_each_account_apart(engine
     hooks = {}
     for account_id in (DEFAULT_ACCOUNT_ID, acme):
         add_mailbox(engine, MAILBOX, acting=Acting(account_id))
-        hook = add_webhook(
-            engine, "w", URL, mailboxes=[MAILBOX], secret=None, allow_http=False, acting=Acting(account_id)
-        )
+        hook = add_webhook(engine, NewWebhook("w", URL, [MAILBOX]), acting=Acting(account_id))
         hooks[account_id] = delivery_id(hook.webhook_id, "m")
     arrival = Arrival(ref("m"), summary(ref("m")))
-    assert record_arrivals(engine, acme, [arrival]) == [hooks[acme]]
+    acme_lanes = record_arrivals(engine, acme, [arrival])
+    assert recorded_deliveries(engine) == [(hooks[acme], lane) for lane in acme_lanes]
     assert known_message_ids(engine, acme, ["m"]) == {"m"}
     assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["m"]) == frozenset()
-    assert [d.delivery_id for d in pending_deliveries(engine, acme, due_before=None, limit=9)] == [hooks[acme]]
-    assert pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=9) == []
-    assert record_arrivals(engine, DEFAULT_ACCOUNT_ID, [arrival]) == [hooks[DEFAULT_ACCOUNT_ID]]
+    lanes = record_arrivals(engine, DEFAULT_ACCOUNT_ID, [arrival])
+    assert recorded_deliveries(engine)[1:] == [(hooks[DEFAULT_ACCOUNT_ID], lane) for lane in lanes]
 
 
 def test_an_envelope_that_is_read_late_is_written_in_its_own_account(engine: sa.Engine, acme: str) -> None:
@@ -154,7 +152,7 @@ def test_a_key_finds_messages_of_its_own_account_only(engine: sa.Engine, acme: s
 def test_what_is_named_in_one_account_is_not_found_in_another(engine: sa.Engine, acme: str) -> None:
     add_mailbox(engine, MAILBOX)
     make_key(engine, DEFAULT_ACCOUNT_ID)
-    add_webhook(engine, "w", URL, mailboxes=[MAILBOX], secret=None, allow_http=False)
+    add_webhook(engine, NewWebhook("w", URL, [MAILBOX]))
     [key] = list_keys(engine, DEFAULT_ACCOUNT_ID)
     assert list_keys(engine, acme) == list_webhooks(engine, acme) == []
     assert find_key(engine, key.short_identifier) == find_key(engine, key.key_id, DEFAULT_ACCOUNT_ID) == key

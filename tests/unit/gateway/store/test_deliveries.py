@@ -1,6 +1,6 @@
 """The life of a delivery in the store."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from satchel.gateway.store.mailboxes import add_mailbox, mark_indexed
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, delivery_attempts
 from satchel.gateway.store.webhooks import (
+    NewWebhook,
     UnknownWebhook,
     add_webhook,
     list_webhooks,
@@ -20,7 +21,7 @@ from satchel.gateway.store.webhooks import (
 )
 from satchel.gateway.webhooks.decision import Decision, DeliveryStatus, Outcome
 from satchel.gateway.webhooks.payload import message_event
-from tests.unit.gateway.fakes import MAILBOX, MASTER_KEY, ref, summary
+from tests.unit.gateway.fakes import MAILBOX, MASTER_KEY, recorded_deliveries, ref, summary
 
 AGAIN = Decision(DeliveryStatus.PENDING, "http_500", 5.0)
 
@@ -29,16 +30,9 @@ AGAIN = Decision(DeliveryStatus.PENDING, "http_500", 5.0)
 def delivery(engine: sa.Engine) -> str:
     add_mailbox(engine, MAILBOX)
     mark_indexed(engine, DEFAULT_ACCOUNT_ID, None)
-    add_webhook(
-        engine,
-        "w",
-        "https://example.com/hook",
-        mailboxes=[MAILBOX],
-        secret="s" * 16,
-        allow_http=False,
-        master_key=MASTER_KEY,
-    )
-    return record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(ref("m"), summary(ref("m")))])[0]
+    add_webhook(engine, NewWebhook("w", "https://example.com/hook", [MAILBOX], secret="s" * 16), master_key=MASTER_KEY)
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(ref("m"), summary(ref("m")))])
+    return recorded_deliveries(engine)[0][0]
 
 
 def begun(engine: sa.Engine, delivery: str, attempt: int) -> BegunAttempt:
@@ -72,12 +66,13 @@ def test_retries_and_the_end(engine: sa.Engine, delivery: str) -> None:
     due_at = finish_attempt(engine, begun(engine, delivery, 1), Outcome(500, b"oops"), AGAIN)
     assert due_at is not None
     assert due_at > datetime.now(UTC)
-    (pending,) = pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10)
+    later = due_at + timedelta(seconds=1)
+    (pending,) = pending_deliveries(engine, due_before=later, limit=10)
     assert (pending.delivery_id, pending.attempt, pending.due_at) == (delivery, 2, due_at)
-    assert pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=datetime.now(UTC), limit=10) == []
+    assert pending_deliveries(engine, due_before=datetime.now(UTC), limit=10) == []
     done = finish_attempt(engine, begun(engine, delivery, 2), Outcome(200, b"{}"), Decision(DeliveryStatus.DELIVERED))
     assert done is None
-    assert pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=10) == []
+    assert pending_deliveries(engine, due_before=later, limit=10) == []
     assert attempts(engine) == [(1, 500, "http_500", True), (2, 200, None, True)]
     assert status(engine) == ("delivered", 2, True)
 
@@ -120,7 +115,7 @@ def test_a_removed_webhook_forgets_its_secret(engine: sa.Engine, delivery: str) 
 def test_secrets_that_no_header_takes(engine: sa.Engine, secret: str) -> None:
     add_mailbox(engine, MAILBOX)
     with pytest.raises(ValueError, match="printable ASCII"):
-        add_webhook(engine, "w", "https://e.com/", mailboxes=[MAILBOX], secret=secret, allow_http=False)
+        add_webhook(engine, NewWebhook("w", "https://e.com/", [MAILBOX], secret=secret))
 
 
 def test_the_payload(engine: sa.Engine, delivery: str) -> None:

@@ -7,11 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from satchel.gateway.store.database import open_database
+from satchel.gateway.store.deliveries import Lane
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, delivery_id, known_message_ids, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
-from satchel.gateway.store.webhooks import add_webhook
-from tests.unit.gateway.fakes import MAILBOX, ref, summary
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
+from tests.unit.gateway.fakes import MAILBOX, recorded_deliveries, ref, summary
 
 
 def arrivals(*message_ids: str) -> list[Arrival]:
@@ -23,20 +24,23 @@ def test_a_second_writer_between_looking_and_writing(engine: sa.Engine, tmp_path
     if table == "messages":
         add_mailbox(engine, MAILBOX)
     other = open_database(tmp_path / "data")
-    told: list[list[str]] = []
+    told: list[frozenset[Lane]] = []
+    expected: list[str] = []
 
     def interfere(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.startswith(f"INSERT INTO {table}") and not told:
-            told.append([])
+            told.append(frozenset())
             add_mailbox(other, MAILBOX)
-            hook = add_webhook(other, "w", "https://e.com/", mailboxes=[MAILBOX], secret=None, allow_http=False)
-            told[0] += record_arrivals(other, DEFAULT_ACCOUNT_ID, arrivals("a", "b"))
-            told.append([delivery_id(hook.webhook_id, message_id) for message_id in ("a", "b", "c")])
+            hook = add_webhook(other, NewWebhook("w", "https://e.com/", [MAILBOX]))
+            told.append(record_arrivals(other, DEFAULT_ACCOUNT_ID, arrivals("a", "b")))
+            expected.extend(delivery_id(hook.webhook_id, message_id) for message_id in ("a", "b", "c"))
 
     sa.event.listen(engine, "before_cursor_execute", interfere)
-    announced = record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("b", "c"))
+    told.append(record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("b", "c")))
     other.dispose()
-    assert told[0] + announced == told[1]
+    recorded = recorded_deliveries(engine)
+    assert [id_ for id_, _ in recorded] == expected
+    assert told[1:] == [{lane for _, lane in recorded}] * 2
     assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["a", "b", "c"]) == {"a", "b", "c"}
 
 
