@@ -23,7 +23,7 @@ from satchel.gateway.sealing import MasterKey, new_master_key
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
-from satchel.gateway.store.webhooks import add_webhook
+from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook
 from tests.e2e.http_double import serving
 
 MAILBOX = "invoices@example.test"
@@ -87,12 +87,8 @@ class Gateway:
         if webhook_url is not None:
             add_webhook(
                 engine,
-                "test",
-                webhook_url,
-                mailboxes=[MAILBOX],
-                secret="s" * 16,
-                allow_http=True,
-                allowed_networks=LOOPBACK,
+                NewWebhook("test", webhook_url, [MAILBOX], secret="s" * 16),
+                policy=EndpointPolicy(allow_http=True, allowed_networks=LOOPBACK),
                 master_key=MASTER_KEY,
             )
         engine.dispose()

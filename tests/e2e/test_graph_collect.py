@@ -21,7 +21,7 @@ from satchel.gateway.sealing import MasterKey
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
-from satchel.gateway.store.webhooks import add_webhook
+from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook
 from satchel.testing.content import Generated, sha256
 from satchel.testing.mail import SampleMessage, file_part, message
 from satchel.testing.stack import Stack
@@ -115,12 +115,8 @@ def administer(stack: Stack) -> None:
     url = f"{stack.collector_url}/webhook"
     add_webhook(
         engine,
-        "test",
-        url,
-        mailboxes=MAILBOXES,
-        secret=stack.secret,
-        allow_http=True,
-        allowed_networks=LOOPBACK,
+        NewWebhook("test", url, MAILBOXES, secret=stack.secret),
+        policy=EndpointPolicy(allow_http=True, allowed_networks=LOOPBACK),
         master_key=MasterKey.parse(stack.master_key),
     )
     engine.dispose()

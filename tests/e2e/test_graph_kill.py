@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from satchel.gateway.store.database import open_database
-from satchel.gateway.store.webhooks import add_webhook
+from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook
 from satchel.testing.graph import Faults, chance
 from satchel.testing.stack import free_port
 from tests.e2e.gateway_process import LOOPBACK, MAILBOX, Gateway, gateway, receiver
@@ -113,5 +113,7 @@ def feeding(graph: GraphThread) -> Iterator[list[str]]:
 
 def add_second_webhook(folder: Path, url: str) -> None:
     engine = open_database(folder / "data")
-    add_webhook(engine, "second", url, mailboxes=[MAILBOX], secret=None, allow_http=True, allowed_networks=LOOPBACK)
+    add_webhook(
+        engine, NewWebhook("second", url, [MAILBOX]), policy=EndpointPolicy(allow_http=True, allowed_networks=LOOPBACK)
+    )
     engine.dispose()

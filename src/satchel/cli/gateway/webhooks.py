@@ -39,12 +39,8 @@ def add_webhook(
         settings = office.settings.webhooks
         row = webhooks.add_webhook(
             office.engine,
-            name,
-            url,
-            mailboxes=mailbox,
-            secret=secret,
-            allow_http=settings.allow_http,
-            allowed_networks=parse_networks(settings.allowed_networks),
+            webhooks.NewWebhook(name, url, mailbox, secret=secret),
+            policy=webhooks.EndpointPolicy(settings.allow_http, parse_networks(settings.allowed_networks)),
             master_key=office.master_key(),
             acting=office.acting(account),
         )

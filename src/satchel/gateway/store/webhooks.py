@@ -1,18 +1,20 @@
-"""Webhook definitions in the store: added, listed, enabled, disabled, removed. Changes take effect at once."""
+"""Webhook definitions in the store: added, listed, changed, paused, switched, removed. Changes take effect at once."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from satchel.gateway.addresses import Network
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
-from satchel.gateway.sealing import MASTER_KEY, MasterKey
+from satchel.gateway.sealing import MasterKey
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
+from satchel.gateway.store.secrets import sealed
 from satchel.gateway.store.tables import accounts, mailboxes, webhook_mailboxes, webhooks
 from satchel.gateway.webhooks.egress import RefusedEndpoint, check_endpoint, is_allowed, literal_address
 
@@ -21,62 +23,108 @@ class UnknownWebhook(LookupError):
     """No webhook has this id or name, or more than one has."""
 
 
+class Schedule(StrEnum):
+    """How patiently a webhook is tried again: three attempts, or eight over about a day."""
+
+    STANDARD = "standard"
+    LONG = "long"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPolicy:
+    """Where webhooks may go by the settings."""
+
+    allow_http: bool = False
+    allowed_networks: Sequence[Network] = ()
+
+    def check(self, url: str) -> None:
+        """Raises RefusedEndpoint for a URL that every delivery would be refused for."""
+        check_endpoint(url, allow_http=self.allow_http)
+        address = literal_address(url)
+        if address is not None and not is_allowed(address, self.allowed_networks):
+            raise RefusedEndpoint(
+                "The endpoint lies inside the network; that needs [gateway.webhooks] allowed_networks with its address."
+            )
+
+
+STRICT = EndpointPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """A webhook to be added; `mailboxes` are addresses of its account. Whoever has no `secret` to tell is believed by
+    no receiver that asks for one."""
+
+    name: str
+    url: str
+    mailboxes: Collection[str]
+    secret: str | None = None
+    by_rules: bool = False
+    include_text: bool = False
+    include_custom_fields: bool = True
+    schedule: Schedule = Schedule.STANDARD
+    max_in_flight: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookRow:
-    """A webhook as it is shown: whether it has a secret, but not which. `account` is its account's name."""
+    """A webhook as it is shown: whether it has a secret, but not which. `account` is its account's name.
+
+    `has_next_secret` while its secret is being changed. `paused_at` and `pause_note` while nothing is sent to it, and
+    what is for it waits.
+    """
 
     webhook_id: str
     account: str
     name: str
     url: str
     has_secret: bool
+    has_next_secret: bool
     mailboxes: tuple[str, ...]
     enabled: bool
+    by_rules: bool
+    include_text: bool
+    include_custom_fields: bool
+    schedule: Schedule
+    max_in_flight: int
+    failing_since: datetime | None
+    failed_attempts: int
+    paused_at: datetime | None
+    pause_note: str | None
     created_at: datetime
     created_by: str | None
 
 
 def add_webhook(
     engine: sa.Engine,
-    name: str,
-    url: str,
+    new: NewWebhook,
     *,
-    mailboxes: Collection[str],
-    secret: str | None,
-    allow_http: bool,
-    allowed_networks: Sequence[Network] = (),
+    policy: EndpointPolicy = STRICT,
     master_key: MasterKey | None = None,
     acting: Acting = BY_NOBODY_KNOWN,
 ) -> WebhookRow:
-    """Add an enabled webhook for the account's mailboxes with these addresses; what arrives from now on is sent to it.
+    """Add an enabled webhook for mailboxes of its account; what arrives from now on is sent to it.
 
     Raises UnknownMailbox, or ValueError for an endpoint or a secret that cannot be used.
     """
-    if not name.strip() or not mailboxes:
+    if not new.name.strip() or not new.mailboxes:
         raise ValueError("A webhook needs a name and at least one mailbox.")
-    check_endpoint(url, allow_http=allow_http)
-    address = literal_address(url)
-    if address is not None and not is_allowed(address, allowed_networks):
-        raise RefusedEndpoint(
-            "The endpoint lies inside the network; that needs [gateway.webhooks] allowed_networks with its address."
-        )
-    if secret is not None and (not secret or not secret.isascii() or not secret.isprintable() or " " in secret):
-        raise ValueError("The secret goes into a header: use printable ASCII characters without spaces, 16 or more.")
+    policy.check(new.url)
     webhook_id, now = str(uuid4()), datetime.now(UTC)
     with engine.begin() as connection:
-        allowed = mailbox_ids(connection, acting.account_id, mailboxes)
+        allowed = mailbox_ids(connection, acting.account_id, new.mailboxes)
         row = {
             "id": webhook_id,
             "account_id": acting.account_id,
-            "name": name.strip(),
-            "url": url,
-            "sealed_secret": None if secret is None else _sealed(secret, webhook_id, master_key),
+            "name": new.name.strip(),
+            "url": new.url,
+            "sealed_secret": None if new.secret is None else sealed(new.secret, webhook_id, master_key),
             "enabled": True,
-            "by_rules": False,
-            "include_text": False,
-            "include_custom_fields": True,
-            "schedule": "standard",
-            "max_in_flight": 1,
+            "by_rules": new.by_rules,
+            "include_text": new.include_text,
+            "include_custom_fields": new.include_custom_fields,
+            "schedule": new.schedule.value,
+            "max_in_flight": new.max_in_flight,
             "failed_attempts": 0,
             "created_at": now,
             "created_by": acting.actor,
@@ -109,6 +157,15 @@ def set_webhook_enabled(
         return replace(row, enabled=enabled)
 
 
+def pause(connection: sa.Connection, webhook_id: str, note: str, actor: str, now: datetime) -> None:
+    """Pause a webhook in the caller's transaction, and write down who did; one that is paused keeps its note."""
+    update = sa.update(webhooks).where(webhooks.c.id == webhook_id, webhooks.c.paused_at.is_(None))
+    update = update.values(paused_at=now, pause_note=note).returning(webhooks.c.account_id)
+    account_id = connection.execute(update).scalar_one_or_none()
+    if account_id is not None:
+        write_act(connection, Acting(account_id, actor), Action.WEBHOOK_PAUSED, webhook_id, now)
+
+
 def remove_webhook(
     engine: sa.Engine, identifier: str, *, account_id: str | None = None, actor: str = UNKNOWN_ACTOR
 ) -> WebhookRow:
@@ -124,15 +181,6 @@ def remove_webhook(
         }
         _change(connection, row.webhook_id, actor, Action.WEBHOOK_REMOVED, now, **removed)
         return row
-
-
-def _sealed(secret: str, webhook_id: str, master_key: MasterKey | None) -> str:
-    if master_key is None:
-        raise ValueError(
-            f"Secrets are stored sealed, which needs a master key: set {MASTER_KEY}, or {MASTER_KEY}_FILE to a file "
-            "with it, here and for the gateway. Make one: satchel gateway master-key new"
-        )
-    return master_key.seal(secret, webhook_id)
 
 
 def _find(connection: sa.Connection, identifier: str, account_id: str | None) -> WebhookRow:
@@ -171,8 +219,18 @@ def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> lis
             name=row.name,
             url=row.url,
             has_secret=row.sealed_secret is not None,
+            has_next_secret=row.sealed_next_secret is not None,
             mailboxes=tuple(addresses[row.id]),
             enabled=row.enabled,
+            by_rules=row.by_rules,
+            include_text=row.include_text,
+            include_custom_fields=row.include_custom_fields,
+            schedule=Schedule(row.schedule),
+            max_in_flight=row.max_in_flight,
+            failing_since=row.failing_since,
+            failed_attempts=row.failed_attempts,
+            paused_at=row.paused_at,
+            pause_note=row.pause_note,
             created_at=row.created_at,
             created_by=row.created_by,
         )

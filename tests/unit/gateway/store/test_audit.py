@@ -13,7 +13,7 @@ from satchel.gateway.store.keys import UnknownKey, create_key, list_keys, revoke
 from satchel.gateway.store.mailboxes import UnknownMailbox, add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, audit_events
-from satchel.gateway.store.webhooks import add_webhook, remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook, remove_webhook, set_webhook_enabled
 from tests.unit.gateway.fakes import MAILBOX, MASTER_KEY, OTHER_MAILBOX, ref, summary
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -32,14 +32,7 @@ def make_key(engine: sa.Engine) -> str:
 
 def add_hook(engine: sa.Engine) -> str:
     return add_webhook(
-        engine,
-        "hook name",
-        "https://e.com/x",
-        mailboxes=[MAILBOX],
-        secret="s" * 16,
-        allow_http=False,
-        master_key=MASTER_KEY,
-        acting=ME,
+        engine, NewWebhook("hook name", "https://e.com/x", [MAILBOX], secret="s" * 16), master_key=MASTER_KEY, acting=ME
     ).webhook_id
 
 

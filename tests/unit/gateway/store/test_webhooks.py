@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from satchel.gateway.addresses import parse_networks
 from satchel.gateway.store.mailboxes import add_mailbox
-from satchel.gateway.store.webhooks import add_webhook, list_webhooks
+from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook, list_webhooks
 from satchel.gateway.webhooks.egress import RefusedEndpoint
 from tests.unit.gateway.fakes import MAILBOX
 
@@ -14,21 +14,17 @@ from tests.unit.gateway.fakes import MAILBOX
 def test_an_address_that_every_delivery_would_be_refused_for_is_refused_at_once(engine: sa.Engine, url: str) -> None:
     add_mailbox(engine, MAILBOX)
     with pytest.raises(RefusedEndpoint, match="allowed_networks"):
-        add_webhook(engine, "w", url, mailboxes=[MAILBOX], secret=None, allow_http=False)
+        add_webhook(engine, NewWebhook("w", url, [MAILBOX]))
     assert list_webhooks(engine) == []
     add_webhook(
         engine,
-        "w",
-        url,
-        mailboxes=[MAILBOX],
-        secret=None,
-        allow_http=False,
-        allowed_networks=parse_networks(["0.0.0.0/0", "::/0"]),
+        NewWebhook("w", url, [MAILBOX]),
+        policy=EndpointPolicy(allowed_networks=parse_networks(["0.0.0.0/0", "::/0"])),
     )
     assert [row.url for row in list_webhooks(engine)] == [url]
 
 
 def test_a_public_address_is_as_good_as_a_name(engine: sa.Engine) -> None:
     add_mailbox(engine, MAILBOX)
-    row = add_webhook(engine, "w", "https://8.8.8.8/", mailboxes=[MAILBOX], secret=None, allow_http=False)
+    row = add_webhook(engine, NewWebhook("w", "https://8.8.8.8/", [MAILBOX]))
     assert row.enabled
