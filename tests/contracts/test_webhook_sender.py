@@ -237,5 +237,5 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, sender: Web
     runner = await started(receiver, context)
     outcome = await sender.post(receiver.url, ["s" * 16], BODY, webhook_id="d-1")
     await runner.cleanup()
-    assert outcome == Outcome(error="tls")
+    assert outcome == Outcome(error="certificate")
     assert receiver.requests == []

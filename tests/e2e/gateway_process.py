@@ -23,7 +23,8 @@ from satchel.gateway.sealing import MasterKey, new_master_key
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
-from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
+from satchel.gateway.webhooks.egress import EgressPolicy
 from tests.e2e.http_double import serving
 
 MAILBOX = "invoices@example.test"
@@ -88,7 +89,7 @@ class Gateway:
             add_webhook(
                 engine,
                 NewWebhook("test", webhook_url, [MAILBOX], secret="s" * 16),
-                policy=EndpointPolicy(allow_http=True, allowed_networks=LOOPBACK),
+                policy=EgressPolicy(allow_http=True, allowed_networks=LOOPBACK),
                 master_key=MASTER_KEY,
             )
         engine.dispose()

@@ -21,7 +21,8 @@ from satchel.gateway.sealing import MasterKey
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
-from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
+from satchel.gateway.webhooks.egress import EgressPolicy
 from satchel.testing.content import Generated, sha256
 from satchel.testing.mail import SampleMessage, file_part, message
 from satchel.testing.stack import Stack
@@ -116,7 +117,7 @@ def administer(stack: Stack) -> None:
     add_webhook(
         engine,
         NewWebhook("test", url, MAILBOXES, secret=stack.secret),
-        policy=EndpointPolicy(allow_http=True, allowed_networks=LOOPBACK),
+        policy=EgressPolicy(allow_http=True, allowed_networks=LOOPBACK),
         master_key=MasterKey.parse(stack.master_key),
     )
     engine.dispose()

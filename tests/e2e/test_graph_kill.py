@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from satchel.gateway.store.database import open_database
-from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
+from satchel.gateway.webhooks.egress import EgressPolicy
 from satchel.testing.graph import Faults, chance
 from satchel.testing.stack import free_port
 from tests.e2e.gateway_process import LOOPBACK, MAILBOX, Gateway, gateway, receiver
@@ -114,6 +115,6 @@ def feeding(graph: GraphThread) -> Iterator[list[str]]:
 def add_second_webhook(folder: Path, url: str) -> None:
     engine = open_database(folder / "data")
     add_webhook(
-        engine, NewWebhook("second", url, [MAILBOX]), policy=EndpointPolicy(allow_http=True, allowed_networks=LOOPBACK)
+        engine, NewWebhook("second", url, [MAILBOX]), policy=EgressPolicy(allow_http=True, allowed_networks=LOOPBACK)
     )
     engine.dispose()

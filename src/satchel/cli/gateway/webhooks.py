@@ -8,7 +8,6 @@ import typer
 from satchel.cli.configured import ConfigFile
 from satchel.cli.gateway.administration import IN_DEFAULT_ACCOUNT, InAccount, Json, Mailboxes, OfAccount, open_office
 from satchel.cli.output import print_json
-from satchel.gateway.addresses import parse_networks
 
 app = typer.Typer(help="Webhooks: who is called when mail arrives.", no_args_is_help=True)
 
@@ -34,13 +33,13 @@ def add_webhook(
 ) -> None:
     """Add a webhook: mail that arrives in these mailboxes from now on is announced to the URL."""
     from satchel.gateway.store import webhooks
+    from satchel.gateway.webhooks.egress import egress_policy
 
     with open_office(config) as office:
-        settings = office.settings.webhooks
         row = webhooks.add_webhook(
             office.engine,
             webhooks.NewWebhook(name, url, mailbox, secret=secret),
-            policy=webhooks.EndpointPolicy(settings.allow_http, parse_networks(settings.allowed_networks)),
+            policy=egress_policy(office.settings.webhooks),
             master_key=office.master_key(),
             acting=office.acting(account),
         )

@@ -9,14 +9,13 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from satchel.gateway.addresses import Network
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
 from satchel.gateway.sealing import MasterKey
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.secrets import sealed
 from satchel.gateway.store.tables import accounts, mailboxes, webhook_mailboxes, webhooks
-from satchel.gateway.webhooks.egress import RefusedEndpoint, check_endpoint, is_allowed, literal_address
+from satchel.gateway.webhooks.egress import STRICT, EgressPolicy
 
 
 class UnknownWebhook(LookupError):
@@ -28,26 +27,6 @@ class Schedule(StrEnum):
 
     STANDARD = "standard"
     LONG = "long"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointPolicy:
-    """Where webhooks may go by the settings."""
-
-    allow_http: bool = False
-    allowed_networks: Sequence[Network] = ()
-
-    def check(self, url: str) -> None:
-        """Raises RefusedEndpoint for a URL that every delivery would be refused for."""
-        check_endpoint(url, allow_http=self.allow_http)
-        address = literal_address(url)
-        if address is not None and not is_allowed(address, self.allowed_networks):
-            raise RefusedEndpoint(
-                "The endpoint lies inside the network; that needs [gateway.webhooks] allowed_networks with its address."
-            )
-
-
-STRICT = EndpointPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +78,7 @@ def add_webhook(
     engine: sa.Engine,
     new: NewWebhook,
     *,
-    policy: EndpointPolicy = STRICT,
+    policy: EgressPolicy = STRICT,
     master_key: MasterKey | None = None,
     acting: Acting = BY_NOBODY_KNOWN,
 ) -> WebhookRow:
@@ -155,15 +134,6 @@ def set_webhook_enabled(
         action = Action.WEBHOOK_ENABLED if enabled else Action.WEBHOOK_DISABLED
         _change(connection, row.webhook_id, actor, action, datetime.now(UTC), enabled=enabled)
         return replace(row, enabled=enabled)
-
-
-def pause(connection: sa.Connection, webhook_id: str, note: str, actor: str, now: datetime) -> None:
-    """Pause a webhook in the caller's transaction, and write down who did; one that is paused keeps its note."""
-    update = sa.update(webhooks).where(webhooks.c.id == webhook_id, webhooks.c.paused_at.is_(None))
-    update = update.values(paused_at=now, pause_note=note).returning(webhooks.c.account_id)
-    account_id = connection.execute(update).scalar_one_or_none()
-    if account_id is not None:
-        write_act(connection, Acting(account_id, actor), Action.WEBHOOK_PAUSED, webhook_id, now)
 
 
 def remove_webhook(

@@ -1,95 +1,157 @@
 """Where a webhook may be sent: the form of its URL, and the addresses that its name resolves to.
 
-The addresses are checked in the resolver that the connection uses, so that what was checked is what is connected to.
+What is checked is what is connected to: the URL is read as the connection reads it, names are checked in the resolver
+that the connection uses, and every address once more where its socket is made.
 """
 
 import ipaddress
+import re
 import socket
-from collections.abc import Sequence
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from satchel.gateway.addresses import Network
+from satchel.gateway.addresses import Address, Network, parse_networks
+from satchel.gateway.settings import WebhookSettings
+from satchel.gateway.webhooks.address_space import is_metadata, is_public, unmapped
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-# All of IPv6 that is assigned to the open internet (IANA's registry of address space).
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_A_URL = "The endpoint is not a URL: write it like https://example.com/webhook."
+_LABEL = "[a-z0-9_-]{1,63}"
+_NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+# What systems take for a part of an IPv4 address. No top-level domain looks like one.
+_NUMBER_LAST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 
 
 class RefusedEndpoint(ValueError):
-    """The endpoint's URL is not one that webhooks are sent to; the message says what is."""
+    """The endpoint is not one that webhooks are sent to; the message says what is."""
 
 
-class RefusedAddress(OSError):
-    """The endpoint's name resolves to an address inside the network."""
+class RefusedAddress(RefusedEndpoint, OSError):
+    """The endpoint is, or its name resolves to, an address that webhooks are not sent to.
 
-
-def check_endpoint(url: str, *, allow_http: bool) -> None:
-    """Raises RefusedEndpoint unless the URL is https (or http where allowed) with a host and without credentials."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise RefusedEndpoint("The endpoint is not a URL: write it like https://example.com/webhook.") from None
-    if any(c.isspace() or not c.isprintable() for c in url) or not host or port == 0:
-        raise RefusedEndpoint("The endpoint is not a URL: write it like https://example.com/webhook.")
-    if parts.scheme == "http" and not allow_http:
-        raise RefusedEndpoint("The endpoint must be https://; http:// needs [gateway.webhooks] allow_http = true.")
-    if parts.scheme not in {"http", "https"}:
-        raise RefusedEndpoint("The endpoint must begin with https://.")
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise RefusedEndpoint("The endpoint may hold neither credentials nor a fragment; give a secret instead.")
-
-
-def literal_address(url: str) -> IPAddress | None:
-    """The address of a URL that names its host by one; such a host never comes to the resolver.
-
-    Read as the connection reads it, which takes full-width or circled digits and ideographic full stops for one too.
+    An OSError too, because that is what the HTTP library hands on from within a connection.
     """
-    try:
-        return ipaddress.ip_address((URL(url).raw_host or "").partition("%")[0])
-    except ValueError:
-        return None
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The endpoint lies inside the network; that needs [gateway.webhooks] allowed_networks with its address."
+        )
 
 
-def is_public(address: IPAddress) -> bool:
-    """Whether an address is one of the open internet, also when it is an IPv4 address wrapped in an IPv6 one."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        # Python of some patch levels calls more than this global: site-local addresses, NAT64 of one's own network.
-        if address not in _GLOBAL_UNICAST:
-            return False
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+@dataclass(frozen=True, slots=True)
+class EgressPolicy:
+    """https alone, unless `allow_http`; the open internet alone, and the `allowed_networks` inside one's own.
+
+    Addresses of cloud metadata are refused everywhere but where one is named alone, as a network of one address.
+    """
+
+    allow_http: bool = False
+    allowed_networks: tuple[Network, ...] = ()
+
+    def check(self, url: str) -> URL:
+        """The URL as it is to be connected to. Raises RefusedEndpoint, for a host that is an address RefusedAddress.
+
+        A host that is a name is not looked up: its addresses are checked when it is connected to.
+        """
+        parsed = _parsed(url)
+        if parsed.scheme == "http" and not self.allow_http:
+            raise RefusedEndpoint("The endpoint must be https://; http:// needs [gateway.webhooks] allow_http = true.")
+        if parsed.scheme not in {"http", "https"}:
+            raise RefusedEndpoint("The endpoint must begin with https://.")
+        if parsed.raw_user is not None or parsed.raw_password is not None or parsed.raw_fragment:
+            raise RefusedEndpoint("The endpoint may hold neither credentials nor a fragment; give a secret instead.")
+        address = _literal_address(parsed.raw_host or "")
+        if address is not None and not self.allows(address):
+            raise RefusedAddress
+        return parsed
+
+    def allows(self, address: Address) -> bool:
+        """Whether webhooks may go to an address."""
+        address = unmapped(address)
+        networks = [network for network in self.allowed_networks if address in network]
+        if is_metadata(address):
+            return any(network.num_addresses == 1 for network in networks)
+        return is_public(address) or bool(networks)
+
+    def refuse_unless_allowed(self, host: str) -> None:
+        """Raises RefusedAddress for what is to be connected to, unless it is an address that is allowed."""
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            raise RefusedAddress from None
+        if not self.allows(address):
+            raise RefusedAddress
 
 
-def is_allowed(address: IPAddress, networks: Sequence[Network]) -> bool:
-    """Whether webhooks may go to an address: one of the open internet, or of the `networks` that are allowed."""
-    return is_public(address) or any(address in network for network in networks)
+STRICT = EgressPolicy()
+
+
+def egress_policy(settings: WebhookSettings) -> EgressPolicy:
+    """The policy that the settings ask for."""
+    return EgressPolicy(settings.allow_http, parse_networks(settings.allowed_networks))
 
 
 class GuardedResolver(AbstractResolver):
     """Resolves by another resolver and refuses names that lead to an address which is not allowed."""
 
-    def __init__(self, resolver: AbstractResolver, networks: Sequence[Network]) -> None:
+    def __init__(self, resolver: AbstractResolver, policy: EgressPolicy) -> None:
         self._resolver = resolver
-        self._networks = networks
+        self._policy = policy
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """One address inside the network refuses the name as a whole, so that a mixed answer is no way in."""
+        """One address that is not allowed refuses the name as a whole, so that a mixed answer is no way in."""
         found = await self._resolver.resolve(host, port, family)
-        addresses = [ipaddress.ip_address(entry["host"].partition("%")[0]) for entry in found]
-        if not all(is_allowed(address, self._networks) for address in addresses):
-            raise RefusedAddress("the endpoint's name resolves to an address inside the network")
+        for entry in found:
+            self._policy.refuse_unless_allowed(entry["host"])
         return found
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+class GuardedSockets:
+    """Makes the sockets that connections are made with, and none for an address that is not allowed.
+
+    The last look before a connection: nothing between here and the system reads the address again.
+    """
+
+    def __init__(self, policy: EgressPolicy) -> None:
+        self._policy = policy
+
+    def __call__(self, address: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, to = address
+        self._policy.refuse_unless_allowed(str(to[0]))
+        return socket.socket(family, kind, protocol)
+
+
+def _parsed(url: str) -> URL:
+    if any(c.isspace() or not c.isprintable() for c in url):
+        raise RefusedEndpoint(_NOT_A_URL)
+    try:
+        parsed = URL(url)
+    except ValueError:
+        raise RefusedEndpoint(_NOT_A_URL) from None
+    if not parsed.raw_host or parsed.port == 0:
+        raise RefusedEndpoint(_NOT_A_URL)
+    return parsed
+
+
+def _literal_address(host: str) -> Address | None:
+    """The address that a host is, None for a name. Raises RefusedEndpoint for what is neither in its plain form."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise RefusedEndpoint("The endpoint's address has a zone, which only its own machine knows: leave it out.")
+    if address is not None:
+        return address
+    if _NUMBER_LAST.fullmatch(host):
+        raise RefusedEndpoint("The endpoint's host is no name, nor an address in its usual form, such as 192.0.2.1.")
+    if not _NAME.fullmatch(host):
+        raise RefusedEndpoint("The endpoint's host is not a name: write it like example.com.")
+    return None

@@ -5,8 +5,8 @@ import sqlalchemy as sa
 
 from satchel.gateway.addresses import parse_networks
 from satchel.gateway.store.mailboxes import add_mailbox
-from satchel.gateway.store.webhooks import EndpointPolicy, NewWebhook, add_webhook, list_webhooks
-from satchel.gateway.webhooks.egress import RefusedEndpoint
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook, list_webhooks
+from satchel.gateway.webhooks.egress import EgressPolicy, RefusedEndpoint
 from tests.unit.gateway.fakes import MAILBOX
 
 
@@ -19,7 +19,7 @@ def test_an_address_that_every_delivery_would_be_refused_for_is_refused_at_once(
     add_webhook(
         engine,
         NewWebhook("w", url, [MAILBOX]),
-        policy=EndpointPolicy(allowed_networks=parse_networks(["0.0.0.0/0", "::/0"])),
+        policy=EgressPolicy(allowed_networks=parse_networks(["0.0.0.0/0", "::/0"])),
     )
     assert [row.url for row in list_webhooks(engine)] == [url]
 
