@@ -85,6 +85,28 @@ class Admission:
 
         Raises Unauthorized, RateLimited, Forbidden, NotFound or UpstreamTrouble, the first that applies.
         """
+        record, message = await self._let_in(authorization, route, message_id, caller)
+        if message is None:
+            message = await self._resolve(record, message_id)
+        caller.message_id = message.message_id
+        if route is DOWNLOAD_ARCHIVE:
+            caller.places.append(self._limits.archives.enter(record.key_id))
+        if route in _DOWNLOADS:
+            caller.places.append(self._limits.downloads.enter(record.key_id))
+        return AccountMessage(record.account_id, message)
+
+    async def admit_call(self, authorization: str | None, route: Route, caller: Caller) -> KeyRecord:
+        """The key of a call that is about no message, if it may make the call.
+
+        Raises Unauthorized, RateLimited or Forbidden, the first that applies.
+        """
+        record, _ = await self._let_in(authorization, route, None, caller)
+        return record
+
+    async def _let_in(
+        self, authorization: str | None, route: Route, message_id: str | None, caller: Caller
+    ) -> tuple[KeyRecord, MessageRef | None]:
+        """The checks that every call passes, with one question to the store."""
         self._limits.failed_keys.check(caller.address)
         try:
             record, message = await self._identify(authorization, message_id, caller)
@@ -95,17 +117,10 @@ class Admission:
         if not admitted:
             raise rate_limited(caller.rate, route.cost)
         require_scopes(record, route.scopes)
-        if message is None:
-            message = await self._resolve(record, message_id)
-        caller.message_id = message.message_id
-        if route is DOWNLOAD_ARCHIVE:
-            caller.places.append(self._limits.archives.enter(record.key_id))
-        if route in _DOWNLOADS:
-            caller.places.append(self._limits.downloads.enter(record.key_id))
-        return AccountMessage(record.account_id, message)
+        return record, message
 
     async def _identify(
-        self, authorization: str | None, message_id: str, caller: Caller
+        self, authorization: str | None, message_id: str | None, caller: Caller
     ) -> tuple[KeyRecord, MessageRef | None]:
         """The key, if it is a good one, and the message, if the key covers it. Raises Unauthorized."""
         key_hash = hash_key(bearer_key(authorization))

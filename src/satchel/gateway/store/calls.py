@@ -44,7 +44,7 @@ _CALL = (
 )
 
 
-Call = tuple[str, str]
+Call = tuple[str, str | None]
 Converter = Callable[[Any], Any]
 Found = tuple[KeyRecord | None, MessageRef | None]
 
@@ -52,7 +52,7 @@ Found = tuple[KeyRecord | None, MessageRef | None]
 def find_calls(engine: sa.Engine, calls: Sequence[Call]) -> list[Found]:
     """For each hash of a key and message id: the key with this hash, and the message if that key's allowlist covers it.
 
-    Judges neither time nor scope.
+    A call about no message asks for None, and finds none. Judges neither time nor scope.
     """
     statement = _prepared(engine.dialect)
     with engine.connect() as connection:
@@ -77,7 +77,7 @@ class _Prepared:
     as_json: Converter
     as_instant: Converter
 
-    def parameters(self, key_hash: str, message_id: str) -> Any:
+    def parameters(self, key_hash: str, message_id: str | None) -> Any:
         values = {**self.constants, "key_hash": key_hash, "message_id": message_id}
         return values if self.names is None else [values[name] for name in self.names]
 
@@ -99,7 +99,7 @@ def _converter(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
     return column.type.dialect_impl(dialect).result_processor(dialect, None) or (lambda value: value)
 
 
-def _find(cursor: DBAPICursor, statement: _Prepared, key_hash: str, message_id: str) -> Found:
+def _find(cursor: DBAPICursor, statement: _Prepared, key_hash: str, message_id: str | None) -> Found:
     cursor.execute(statement.sql, statement.parameters(key_hash, message_id))
     row = cursor.fetchone()
     if row is None:

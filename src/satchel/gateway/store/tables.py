@@ -110,11 +110,13 @@ messages = sa.Table(
     sa.Column("indexed_at", UtcDateTime, nullable=False),
     # Ids are unique by themselves; the mailbox stands in the index so that `calls.find_calls` touches no other's row.
     sa.UniqueConstraint("message_id", "mailbox_id"),
-    # Reports: how many there are in a time, and the pages of them.
-    sa.Index(None, "mailbox_id", "received", "id"),
-    sa.Index(None, "mailbox_id", "id"),
     sqlite_autoincrement=True,
 )
+# Reports: how many there are in a time, and the pages of them. Both tell without a look at the table.
+_OF_MESSAGES = messages.c
+_READABLE = messages.c.readable.is_(True)
+for _order in ((_OF_MESSAGES.received, _OF_MESSAGES.id), (_OF_MESSAGES.id, _OF_MESSAGES.received)):
+    sa.Index(None, _OF_MESSAGES.mailbox_id, *_order, sqlite_where=_READABLE, postgresql_where=_READABLE)
 
 webhooks = sa.Table(
     "webhooks",
@@ -221,22 +223,25 @@ report_runs = sa.Table(
     sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("progress", sa.Integer, nullable=False),
-    # The call that began it, as its links repeat it: its URL behind the host, and its body.
+    # The call that began it, as its links repeat it: its URL behind the host, and its body's own words.
     sa.Column("origin", sa.Text, nullable=False),
-    sa.Column("body", sa.JSON, nullable=False),
-    sa.Column("field_groups", sa.JSON, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("with_participants", sa.Boolean, nullable=False),
     sa.Column("activity_type", sa.String(16), nullable=False),
     sa.Column("activity_start", UtcDateTime, nullable=False),
     sa.Column("activity_end", UtcDateTime, nullable=False),
     # What was in the index when it began; what comes later is no part of it.
     sa.Column("cutoff_at", UtcDateTime, nullable=False),
     sa.Column("cutoff_row_id", sa.BigInteger, nullable=False),
-    sa.Column("total", sa.BigInteger),
+    # Of what is counted so far, which is all once it is done; and the last message that is counted.
+    sa.Column("total", sa.BigInteger, nullable=False),
     sa.Column("first_row_id", sa.BigInteger),
     sa.Column("last_row_id", sa.BigInteger),
+    sa.Column("counted_received", UtcDateTime),
+    sa.Column("counted_row_id", sa.BigInteger),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
     sa.Column("finished_at", UtcDateTime),
-    sa.Index(None, "account_id", "status"),
+    sa.Index(None, "status", "account_id"),
 )
 
 # Messages that are known to be there, or were said to be, and are not in the index with their envelope yet.

@@ -1,12 +1,14 @@
 """Measures what is waited for: a mail source and the admission of calls, each in the place of what it measures."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 from satchel.contract.attachments import Attachment
 from satchel.contract.errors import ApiError
 from satchel.contract.routes import Route
+from satchel.gateway.access import KeyRecord
 from satchel.gateway.admission import AccountMessage, Admission, Caller, Resolve
 from satchel.gateway.limits.rates import Limits
 from satchel.gateway.store.database import Store
@@ -184,10 +186,19 @@ class TracedAdmission(Admission):
         self._tracing = tracing
 
     async def admit(self, authorization: str | None, route: Route, message_id: str, caller: Caller) -> AccountMessage:
+        with self._span():
+            return await super().admit(authorization, route, message_id, caller)
+
+    async def admit_call(self, authorization: str | None, route: Route, caller: Caller) -> KeyRecord:
+        with self._span():
+            return await super().admit_call(authorization, route, caller)
+
+    @contextmanager
+    def _span(self) -> Iterator[None]:
         end_span = self._tracing.begin("admission")
         failure: BaseException | None = None
         try:
-            return await super().admit(authorization, route, message_id, caller)
+            yield
         except BaseException as error:
             failure = None if isinstance(error, ApiError) else error
             raise

@@ -26,8 +26,16 @@ def upgrade() -> None:
     _create_rules()
     _change_deliveries()
     _create_report_runs()
-    op.create_index("ix_messages_mailbox_id_received_id", "messages", ["mailbox_id", "received", "id"])
-    op.create_index("ix_messages_mailbox_id_id", "messages", ["mailbox_id", "id"])
+    _index_messages("received", "id")
+    _index_messages("id", "received")
+
+
+def _index_messages(*columns: str) -> None:
+    is_readable = sa.column("readable", sa.Boolean).is_(True)
+    names = ("mailbox_id", *columns)
+    op.create_index(
+        f"ix_messages_{'_'.join(names)}", "messages", names, sqlite_where=is_readable, postgresql_where=is_readable
+    )
 
 
 def _change_webhooks() -> None:
@@ -107,16 +115,18 @@ def _create_report_runs() -> None:
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("progress", sa.Integer, nullable=False),
         sa.Column("origin", sa.Text, nullable=False),
-        sa.Column("body", sa.JSON, nullable=False),
-        sa.Column("field_groups", sa.JSON, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("with_participants", sa.Boolean, nullable=False),
         sa.Column("activity_type", sa.String(16), nullable=False),
         sa.Column("activity_start", _INSTANT, nullable=False),
         sa.Column("activity_end", _INSTANT, nullable=False),
         sa.Column("cutoff_at", _INSTANT, nullable=False),
         sa.Column("cutoff_row_id", sa.BigInteger, nullable=False),
-        sa.Column("total", sa.BigInteger),
+        sa.Column("total", sa.BigInteger, nullable=False),
         sa.Column("first_row_id", sa.BigInteger),
         sa.Column("last_row_id", sa.BigInteger),
+        sa.Column("counted_received", _INSTANT),
+        sa.Column("counted_row_id", sa.BigInteger),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("finished_at", _INSTANT),
         sa.PrimaryKeyConstraint("id", name="pk_report_runs"),
@@ -124,13 +134,13 @@ def _create_report_runs() -> None:
         sa.ForeignKeyConstraint(["key_id"], ["api_keys.id"], name="fk_report_runs_key_id"),
         sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name="fk_report_runs_mailbox_id"),
     )
-    op.create_index("ix_report_runs_account_id_status", "report_runs", ["account_id", "status"])
+    op.create_index("ix_report_runs_status_account_id", "report_runs", ["status", "account_id"])
     op.create_index("ix_report_runs_created_at", "report_runs", ["created_at"])
 
 
 def downgrade() -> None:
     """Sealed secrets are lost: the schema below keeps them open."""
-    op.drop_index("ix_messages_mailbox_id_id", "messages")
+    op.drop_index("ix_messages_mailbox_id_id_received", "messages")
     op.drop_index("ix_messages_mailbox_id_received_id", "messages")
     op.drop_table("report_runs")
     op.drop_table("rules")
