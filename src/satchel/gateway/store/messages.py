@@ -79,7 +79,11 @@ def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[s
 
 
 def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-    """Write the envelopes of messages that the index has without one."""
+    """Write the envelopes of messages that the index has without one.
+
+    Each gets the next number as if it were new: a report that began before has its pages for good, and one that goes on
+    behind the last number seen finds it.
+    """
     if rows:
         is_incomplete = sa.and_(
             messages.c.message_id == sa.bindparam("known_id"),
@@ -92,7 +96,9 @@ def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
             | {"known_id": row["message_id"], "known_mailbox_id": row["mailbox_id"]}
             for row in rows
         ]
-        connection.execute(sa.update(messages).where(is_incomplete), values)
+        others = messages.alias()
+        next_id = sa.select(sa.func.max(others.c.id) + 1).scalar_subquery()
+        connection.execute(sa.update(messages).where(is_incomplete).values(id=next_id), values)
 
 
 def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> frozenset[Lane]:

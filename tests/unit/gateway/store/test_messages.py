@@ -10,7 +10,7 @@ from satchel.gateway.store.database import open_database
 from satchel.gateway.store.deliveries import Lane
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, delivery_id, known_message_ids, record_arrivals
-from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, messages
 from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from tests.unit.gateway.fakes import MAILBOX, recorded_deliveries, ref, summary
 
@@ -47,3 +47,12 @@ def test_a_second_writer_between_looking_and_writing(engine: sa.Engine, tmp_path
 def test_a_message_that_comes_twice_in_one_batch(engine: sa.Engine) -> None:
     record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("a", "a", "b"))
     assert known_message_ids(engine, DEFAULT_ACCOUNT_ID, ["a", "b"]) == {"a", "b"}
+
+
+def test_a_message_that_could_not_be_read_is_numbered_when_it_can(engine: sa.Engine) -> None:
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, [Arrival(ref("late"), None), *arrivals("a")])
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("late"))
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, arrivals("b", "late"))
+    with engine.connect() as connection:
+        ids = connection.scalars(sa.select(messages.c.message_id).order_by(messages.c.id)).all()
+    assert ids == ["a", "late", "b"]
