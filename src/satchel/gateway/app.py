@@ -24,19 +24,21 @@ from satchel.gateway.api.proxies import TrustedProxies
 from satchel.gateway.api.routing import Operation
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.audit.recorder import Recorder
-from satchel.gateway.audit.retention import keep_audit_days
 from satchel.gateway.graph.notifications import Notifications, notification_operations
-from satchel.gateway.graph.retention import keep_used_facts
 from satchel.gateway.graph.standing import SubscriptionStanding
 from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.limits.rates import Limits
 from satchel.gateway.readiness import Readiness, source_probe
+from satchel.gateway.retention import Kept, keep
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings, load_master_key
 from satchel.gateway.sources import Sources, name_message, open_sources
 from satchel.gateway.store.accounts import register_accounts
+from satchel.gateway.store.audit import remove_events
+from satchel.gateway.store.content_facts import remove_unused_facts
 from satchel.gateway.store.database import Store, open_database
+from satchel.gateway.store.history import remove_deliveries
 from satchel.gateway.telemetry.measured import TracedAdmission
 from satchel.gateway.telemetry.metrics import Metrics, MetricsServer
 from satchel.gateway.telemetry.readings import read_graph, read_intakes, read_notifications, read_subscriptions
@@ -54,6 +56,7 @@ from satchel.process.tls import Certificate
 from satchel.settings import SettingsError
 
 _ENGINE_FILE = "durable.db"
+_UNUSED_FACTS_DAYS = 90
 # Short, because a receiver that fetches before it answers gets nothing any more; the attempt is made again later.
 _DELIVERY_GRACE_SECONDS = 3.0
 
@@ -242,11 +245,14 @@ def _housekeeping(
     settings: GatewaySettings, store: Store, served: _Served, metrics: Metrics | None
 ) -> list[Coroutine[Any, Any, None]]:
     """What runs beside the intakes: what is old goes, what is measured is looked up."""
-    work = [keep_audit_days(store, settings.audit_days)]
+    work = [
+        keep(store, Kept("audit_events", settings.audit_days, remove_events)),
+        keep(store, Kept("deliveries", settings.delivery_days, remove_deliveries)),
+    ]
     if metrics is not None:
         read_intakes(metrics, served.intakes)
     if served.sources.of_graph:
-        work.append(keep_used_facts(store))
+        work.append(keep(store, Kept("content_facts", _UNUSED_FACTS_DAYS, remove_unused_facts)))
         if metrics is not None:
             standing = SubscriptionStanding(store)
             read_subscriptions(metrics, standing)

@@ -199,6 +199,7 @@ deliveries = sa.Table(
     sa.Index(None, "status", "next_attempt_at"),
     sa.Index(None, "webhook_id", "mailbox_id", "status", "message_row_id"),
     sa.Index(None, "created_at"),
+    sa.Index(None, "finished_at"),
 )
 
 delivery_attempts = sa.Table(

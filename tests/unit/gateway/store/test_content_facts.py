@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from satchel.gateway.graph import retention
-from satchel.gateway.graph.retention import remove_facts
+from satchel.gateway import retention
+from satchel.gateway.retention import Kept, remove_old
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.content_facts import find_facts, remove_unused_facts, save_fact
 from satchel.gateway.store.database import Store
@@ -15,6 +15,7 @@ from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID
 from satchel.mail.host import ContentFact
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+FACTS = Kept("content_facts", 90, remove_unused_facts)
 ONE, OTHER = ContentFact(816, "a" * 64), ContentFact(5 * 2**40, "b" * 64)
 
 
@@ -77,7 +78,7 @@ async def test_the_unused_are_removed_in_batches(
     for days in range(7):
         save_fact(engine, DEFAULT_ACCOUNT_ID, str(days), ONE, NOW + timedelta(days=days))
     with capture_logs() as log:
-        assert await remove_facts(store, NOW + timedelta(days=5)) == 5
-        assert await remove_facts(store, NOW + timedelta(days=5)) == 0
+        assert await remove_old(store, FACTS, NOW + timedelta(days=5)) == 5
+        assert await remove_old(store, FACTS, NOW + timedelta(days=5)) == 0
     assert [line["count"] for line in log] == [5]
     assert sorted(known(engine, *map(str, range(7)), at=NOW)) == ["5", "6"]

@@ -103,6 +103,7 @@ def _change_deliveries() -> None:
     columns = ["webhook_id", "mailbox_id", "status", "message_row_id"]
     op.create_index("ix_deliveries_webhook_id_mailbox_id_status_message_row_id", "deliveries", columns)
     op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"])
+    op.create_index("ix_deliveries_finished_at", "deliveries", ["finished_at"])
 
 
 def _create_report_runs() -> None:
@@ -144,6 +145,7 @@ def downgrade() -> None:
     op.drop_index("ix_messages_mailbox_id_received_id", "messages")
     op.drop_table("report_runs")
     op.drop_table("rules")
+    op.drop_index("ix_deliveries_finished_at", "deliveries")
     op.drop_index("ix_deliveries_created_at", "deliveries")
     op.drop_index("ix_deliveries_webhook_id_mailbox_id_status_message_row_id", "deliveries")
     with op.batch_alter_table("deliveries") as deliveries:

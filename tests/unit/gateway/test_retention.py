@@ -1,4 +1,4 @@
-"""Old events of the audit trail go, a few at a time, and again after trouble with the database."""
+"""What is old goes, a few rows at a time, and again after trouble with the database."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -7,12 +7,13 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from satchel.gateway.audit import retention
-from satchel.gateway.audit.retention import keep_audit_days, remove_old_events
-from satchel.gateway.store.audit import RefusedCalls, list_events, record_calls
+from satchel.gateway import retention
+from satchel.gateway.retention import Kept, keep, remove_old
+from satchel.gateway.store.audit import RefusedCalls, list_events, record_calls, remove_events
 from satchel.gateway.store.database import Store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+EVENTS = Kept("audit_events", 10, remove_events)
 
 
 def refuse(engine: sa.Engine, reason: str, at: datetime) -> None:
@@ -29,9 +30,9 @@ async def test_what_is_old_is_removed_in_batches(
     monkeypatch.setattr(retention, "BATCH", 2)
     for days in range(7):
         refuse(engine, str(days), NOW + timedelta(days=days))
-    assert await remove_old_events(store, NOW + timedelta(days=5)) == 5
+    assert await remove_old(store, EVENTS, NOW + timedelta(days=5)) == 5
     assert reasons(engine) == ["5", "6"]
-    assert await remove_old_events(store, NOW + timedelta(days=5)) == 0
+    assert await remove_old(store, EVENTS, NOW + timedelta(days=5)) == 0
 
 
 async def test_it_goes_on_after_trouble_with_the_database(
@@ -44,7 +45,7 @@ async def test_it_goes_on_after_trouble_with_the_database(
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE audit_events RENAME TO away")
     with capture_logs() as log:
-        keeping = asyncio.create_task(keep_audit_days(store, 10))
+        keeping = asyncio.create_task(keep(store, EVENTS))
         while not log:
             assert not keeping.done()
             await asyncio.sleep(0)
@@ -55,5 +56,5 @@ async def test_it_goes_on_after_trouble_with_the_database(
             await asyncio.sleep(0)
         keeping.cancel()
         await asyncio.wait({keeping})
-    assert log[0]["event"] == "audit_retention_interrupted"
+    assert log[0]["event"] == "audit_events_retention_interrupted"
     assert reasons(engine) == ["young"]
