@@ -1,6 +1,7 @@
-"""The SDK: lists attachments and downloads them, from Satchel's gateway or the public service."""
+"""The SDK: finds messages, lists their attachments and downloads them, from Satchel's gateway or the public service."""
 
-from satchel.client.aio import Ambience, AsyncClient
+from satchel.client.aio import AsyncClient
+from satchel.client.calls import Ambience
 from satchel.client.download import Downloaded
 from satchel.client.errors import (
     AlreadyExists,
@@ -9,10 +10,13 @@ from satchel.client.errors import (
     ConfigurationError,
     ConnectionFailed,
     IncompleteBody,
+    ReportFailed,
+    ReportUnfinished,
     ServerNotTrusted,
     SizeMismatch,
     UnexpectedAnswer,
 )
+from satchel.client.reports import ReportPatience
 from satchel.client.retry import CALL_ERRORS, NO_RETRIES, GiveUp, RetryDecision, RetryIn, RetryPolicy
 from satchel.client.stream import AttachmentStream, StreamHead
 from satchel.client.sync import BlockingAttachmentStream, Client
@@ -34,6 +38,9 @@ __all__ = [
     "Downloaded",
     "GiveUp",
     "IncompleteBody",
+    "ReportFailed",
+    "ReportPatience",
+    "ReportUnfinished",
     "RetryDecision",
     "RetryIn",
     "RetryPolicy",

@@ -1,51 +1,39 @@
 """The asynchronous client: the calls of the API, retried as the policy says."""
 
-import asyncio
-import logging
-import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
+from urllib.parse import urlencode
 
+import msgspec
+
+from satchel.client.calls import REAL, Ambience, Calls
 from satchel.client.download import Downloaded, OnProgress, download
-from satchel.client.errors import ArchiveNotOffered, ClientError, ConfigurationError, UnexpectedAnswer
-from satchel.client.retry import DEFAULT_RETRIES, RetryIn, RetryPolicy
+from satchel.client.errors import ArchiveNotOffered, ClientError, UnexpectedAnswer
+from satchel.client.pages import ReportPage, decode_mailboxes, decode_page
+from satchel.client.reports import DEFAULT_PATIENCE, ReportPatience, ReportRequest, Walk, read_report
+from satchel.client.retry import DEFAULT_RETRIES, RetryPolicy
 from satchel.client.stream import AttachmentStream, read_head
 from satchel.client.target import Target
-from satchel.client.transport import DEFAULT_TIMEOUTS, Answer, Timeouts, Transport
+from satchel.client.transport import DEFAULT_TIMEOUTS, Timeouts
 from satchel.contract.attachments import Attachment, decode_attachments
-from satchel.contract.errors import ApiError, NotFound, decode_error
-from satchel.contract.headers import RateLimitState, parse_rate_limit, parse_retry_after
+from satchel.contract.errors import ApiError, NotFound
+from satchel.contract.headers import RateLimitState
+from satchel.contract.mailboxes import Mailbox
 from satchel.contract.ranges import quote_etag
-from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
-
-# The standard library's: the program that embeds the SDK decides where this goes.
-log = logging.getLogger(__name__)
-
-_MAX_LIST_BYTES = 64 * 1024 * 1024
-_MAX_ERROR_BYTES = 64 * 1024
-
-Result = TypeVar("Result")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Ambience:
-    """Time and randomness, so that tests need neither."""
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    random: Callable[[], float] = random.random
-    now: Callable[[], datetime] = _now
-
-
-REAL = Ambience()
+from satchel.contract.reports import MAX_PAGE_ROWS, ReceivedMessage
+from satchel.contract.routes import (
+    DOWNLOAD_ARCHIVE,
+    DOWNLOAD_ATTACHMENT,
+    LIST_ATTACHMENTS,
+    LIST_MAILBOXES,
+    REPORT_RECEIVED_MESSAGES,
+    Route,
+)
 
 
 class AsyncClient:
@@ -67,20 +55,14 @@ class AsyncClient:
         ssl_context: ssl.SSLContext | None = None,
         ambience: Ambience = REAL,
     ) -> None:
-        self._target = Target.parse(base_url, api_key, allow_http=allow_http)
-        self._timeouts = timeouts
-        self._ssl_context = ssl_context
-        self._ambience = ambience
-        self._transport: Transport | None = None
-        self.retry = retry
-        self.rate_limit: RateLimitState | None = None
-        """The account's budget by the last answer that told it; None where the server does not tell."""
+        target = Target.parse(base_url, api_key, allow_http=allow_http)
+        self._calls = Calls(target, timeouts, retry, ssl_context, ambience)
 
     def __repr__(self) -> str:
-        return f"AsyncClient({self._target.root!r})"
+        return f"AsyncClient({self._calls.target.root!r})"
 
     async def __aenter__(self) -> Self:
-        self._transport = Transport(self._timeouts, self._ssl_context)
+        await self._calls.open()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -88,20 +70,57 @@ class AsyncClient:
 
     async def aclose(self) -> None:
         """Close all connections. May be called twice."""
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.aclose()
+        await self._calls.aclose()
+
+    @property
+    def rate_limit(self) -> RateLimitState | None:
+        """The account's budget by the last answer that told it; None where the server does not tell."""
+        return self._calls.rate_limit
 
     async def list_attachments(self, message_id: str) -> list[Attachment]:
         """All attachments of a message (contract section 6). Unknown fields of a newer server are ignored."""
+        url = self._url(LIST_ATTACHMENTS, message_id=message_id)
+        return await self._calls.read(url, lambda body, _: decode_attachments(body), "list of attachments")
 
-        async def once() -> list[Attachment]:
-            async with self._get(_path(LIST_ATTACHMENTS, message_id=message_id), {}) as answer:
-                if answer.status != 200:
-                    raise UnexpectedAnswer(f"The server answered HTTP {answer.status} to a list.", status=answer.status)
-                return _decode_list(await answer.read(_MAX_LIST_BYTES), answer)
+    async def mailboxes(self) -> list[Mailbox]:
+        """The mailboxes that the key may see (contract section 10)."""
+        url = self._url(LIST_MAILBOXES)
+        return await self._calls.read(url, lambda body, _: decode_mailboxes(body), "list of mailboxes")
 
-        return await self._retrying(once)
+    def messages(
+        self,
+        mailbox: str,
+        since: datetime,
+        until: datetime | None = None,
+        *,
+        page_rows: int = MAX_PAGE_ROWS,
+        participants: bool = False,
+        patience: ReportPatience = DEFAULT_PATIENCE,
+    ) -> AsyncGenerator[ReceivedMessage]:
+        """What a mailbox received from `since` to `until`, in the order of the rows' ids, by a report (section 11).
+
+        `mailbox` is an address or an id. Both instants need a time zone, count to the second, and are included;
+        without `until` it is all that has come by now. `participants` asks for `to` and `cc` too. One page of
+        `page_rows` is held at a time; a result that the server has dropped meanwhile is begun anew behind the last
+        row, and no row comes twice. Raises ValueError for arguments that cannot be; while iterating NotFound for a
+        mailbox that the key may not see, ReportFailed, ReportUnfinished, and what calls raise.
+        """
+        return self._messages(ReportRequest(mailbox, since, until, page_rows, participants), Walk(patience))
+
+    async def _messages(self, request: ReportRequest, walk: Walk) -> AsyncGenerator[ReceivedMessage]:
+        if "@" in request.mailbox_id:
+            request = replace(request, mailbox_id=await self._mailbox_id(request.mailbox_id))
+        ambience = self._calls.ambience
+        async with aclosing(read_report(_Report(self._calls, request), walk, ambience.random, ambience.sleep)) as rows:
+            async for row in rows:
+                yield row
+
+    async def _mailbox_id(self, address: str) -> str:
+        wanted = address.strip().lower()
+        for each in await self.mailboxes():
+            if each.mailbox_email.lower() == wanted:
+                return each.mailbox_id
+        raise NotFound("The key may see no mailbox of this address.")
 
     def open_attachment(
         self, message_id: str, attachment_id: str, *, start: int = 0, etag: str | None = None
@@ -140,7 +159,7 @@ class AsyncClient:
             expected_size=expected_size,
             overwrite=overwrite,
             on_progress=on_progress,
-            before_retry=self._before_retry,
+            before_retry=self._calls.before_retry,
         )
 
     async def download_archive(
@@ -151,10 +170,10 @@ class AsyncClient:
         One call against the account's rate. An archive cannot be continued: after a break it is begun again. Raises
         ArchiveNotOffered where the server knows the message but makes no archives, and else what `download` raises.
         """
-        url_path = _path(DOWNLOAD_ARCHIVE, message_id=message_id)
+        url = self._url(DOWNLOAD_ARCHIVE, message_id=message_id)
 
         def open_once(start: int, etag: str | None) -> AbstractAsyncContextManager[AttachmentStream]:
-            return self._open_archive(url_path)
+            return self._open_archive(url)
 
         try:
             return await download(
@@ -163,7 +182,7 @@ class AsyncClient:
                 expected_size=None,
                 overwrite=overwrite,
                 on_progress=on_progress,
-                before_retry=self._before_retry,
+                before_retry=self._calls.before_retry,
             )
         except NotFound as failure:
             # The public service has no such path and says so with the same answer as for an unknown message.
@@ -181,8 +200,8 @@ class AsyncClient:
         return True
 
     @asynccontextmanager
-    async def _open_archive(self, path: str) -> AsyncIterator[AttachmentStream]:
-        async with self._get(path, {}) as answer:
+    async def _open_archive(self, url: str) -> AsyncIterator[AttachmentStream]:
+        async with self._calls.send(url) as answer:
             head = read_head(answer, asked_start=0)
             if answer.status != 200 or head.content_type != "application/zip":
                 raise UnexpectedAnswer(f"The answer (HTTP {answer.status}) is no ZIP.", status=answer.status)
@@ -199,7 +218,7 @@ class AsyncClient:
             async def once() -> AttachmentStream:
                 return await stack.enter_async_context(self._open_once(message_id, attachment_id, start, etag))
 
-            yield await self._retrying(once)
+            yield await self._calls.retrying(once)
 
     @asynccontextmanager
     async def _open_once(
@@ -210,8 +229,8 @@ class AsyncClient:
             headers["Range"] = f"bytes={start}-"
             if etag is not None:
                 headers["If-Range"] = quote_etag(etag)
-        path = _path(DOWNLOAD_ATTACHMENT, message_id=message_id, attachment_id=attachment_id)
-        async with self._get(path, headers) as answer:
+        url = self._url(DOWNLOAD_ATTACHMENT, message_id=message_id, attachment_id=attachment_id)
+        async with self._calls.send(url, headers=headers) as answer:
             if answer.status not in {200, 206}:
                 raise UnexpectedAnswer(f"The server answered HTTP {answer.status} to a download.", status=answer.status)
             head = read_head(answer, asked_start=start)
@@ -220,61 +239,26 @@ class AsyncClient:
             async with aclosing(answer.pieces()) as pieces:
                 yield AttachmentStream(head, pieces)
 
-    @asynccontextmanager
-    async def _get(self, path: str, headers: dict[str, str]) -> AsyncIterator[Answer]:
-        if self._transport is None:
-            raise ConfigurationError("The client is not open. Use it with `async with AsyncClient(...) as client:`.")
-        headers = {**headers, "Authorization": self._target.authorization()}
-        async with self._transport.get(self._target.url(path), headers) as answer:
-            limit = parse_rate_limit(answer.header("RateLimit-Policy"), answer.header("RateLimit"))
-            self.rate_limit = limit if limit is not None else self.rate_limit
-            if answer.status >= 400:
-                wait = parse_retry_after(answer.header("Retry-After"), self._ambience.now())
-                body = await answer.read_some(_MAX_ERROR_BYTES)
-                raise decode_error(answer.status, body, retry_after_seconds=wait)
-            if 300 <= answer.status < 400:
-                raise UnexpectedAnswer(
-                    f"The server redirects (HTTP {answer.status}), and keys are not sent elsewhere. "
-                    "Use the base URL of the API itself.",
-                    status=answer.status,
-                )
-            yield answer
-
-    async def _retrying(self, once: Callable[[], Awaitable[Result]]) -> Result:
-        attempt = 1
-        while True:
-            try:
-                return await once()
-            except (ApiError, ClientError) as failure:
-                if not await self._before_retry(failure, attempt):
-                    raise
-            attempt += 1
-
-    async def _before_retry(self, failure: ApiError | ClientError, attempt: int) -> bool:
-        """Wait as the policy says and return True, or return False where the failure is final."""
-        decision = self.retry.decide(failure, attempt, self._ambience.random())
-        if not isinstance(decision, RetryIn):
-            return False
-        log.info("call retried in %.1f s, attempt %d: %s", decision.wait_seconds, attempt, type(failure).__name__)
-        await self._ambience.sleep(decision.wait_seconds)
-        return True
+    def _url(self, route: Route, **ids: str) -> str:
+        """Where the route is. An id that could lead to another path, or that no server gives out, is an unknown one."""
+        for value in ids.values():
+            if value in {"", ".", ".."} or not value.isprintable():
+                raise NotFound("The message or attachment id is empty or has characters that no id has.")
+        return self._calls.target.url(route.url(**ids))
 
 
-def _path(route: Route, **ids: str) -> str:
-    """The route's path. An id that could lead to another path, or that no server gives out, is an unknown one."""
-    for value in ids.values():
-        if value in {"", ".", ".."} or not value.isprintable():
-            raise NotFound("The message or attachment id is empty or has characters that no id has.")
-    return route.url(**ids)
+class _Report:
+    """The calls of one report. Links are followed as the server gives them, but to no other origin."""
 
+    def __init__(self, calls: Calls, request: ReportRequest) -> None:
+        self._calls = calls
+        self._request = request
 
-def _decode_list(body: bytes, answer: Answer) -> list[Attachment]:
-    try:
-        return decode_attachments(body)
-    except ValueError:
-        kind = "an HTML page" if "html" in (answer.header("Content-Type") or "").lower() else "no list of attachments"
-        raise UnexpectedAnswer(
-            f"The answer (HTTP {answer.status}) is {kind}. "
-            "Does the base URL lead to the API, or to a portal or a proxy?",
-            status=answer.status,
-        ) from None
+    async def begin(self, starting_after: int | None) -> ReportPage:
+        url = self._calls.target.url(REPORT_RECEIVED_MESSAGES.url())
+        query = urlencode(self._request.query(starting_after), safe=",")
+        body = msgspec.json.encode(self._request.body())
+        return await self._calls.begin(f"{url}?{query}", body, decode_page, "report")
+
+    async def ask(self, href: str) -> ReportPage:
+        return await self._calls.read(self._calls.target.follow(href), decode_page, "report")

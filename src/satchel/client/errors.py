@@ -7,6 +7,8 @@ ClientError
 ├── IncompleteBody           transient: the connection ended before the body did
 ├── UnexpectedAnswer         permanent: something answered, but not the API (an HTML page, a redirect)
 ├── ArchiveNotOffered        permanent: the message is there, but the server makes no archives
+├── ReportFailed             permanent: the server could not make the report
+├── ReportUnfinished         transient: the report was still being made when patience ended
 ├── SizeMismatch             permanent: the whole came, with another size than the caller expects
 └── AlreadyExists            permanent: a file of that name is there, and it is not to be replaced
 
@@ -62,6 +64,24 @@ class UnexpectedAnswer(ClientError):
 
 class ArchiveNotOffered(ClientError):
     """The server knows the message but not the archive call, which is Satchel's own: download the files one by one."""
+
+
+class ReportFailed(ClientError):
+    """The server began the report and could not make it; `reason` is its stable word for why, where it has one."""
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ReportUnfinished(ClientError):
+    """The report was still running when the caller's patience ended. `progress` is in percent."""
+
+    transient = True
+
+    def __init__(self, message: str, *, progress: int) -> None:
+        super().__init__(message)
+        self.progress = progress
 
 
 class SizeMismatch(ClientError):

@@ -8,6 +8,7 @@ from satchel.contract.errors import ApiError, RateLimited
 
 # Contract section 5: clients are told to wait at least a minute.
 RATE_LIMIT_PAUSE_SECONDS = 60.0
+_MOST_BEGINNINGS = 2
 
 
 class Failure(Protocol):
@@ -57,14 +58,29 @@ class RetryPolicy:
         """The decision after the `attempt`th try (from 1) failed; `jitter` is a random number from 0 to 1."""
         if not failure.transient or attempt >= self.max_attempts:
             return GiveUp()
-        # The exponent is bounded because 2**1024 is no float.
-        backoff = jitter * min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
         asked = failure.retry_after_seconds
         if asked is None:
             asked = RATE_LIMIT_PAUSE_SECONDS if isinstance(failure, RateLimited) else 0.0
-        if asked > self.patience_seconds:
+        return self._retry_in(asked, attempt, jitter)
+
+    def decide_begin(self, failure: Failure, attempt: int, jitter: float) -> RetryDecision:
+        """The same for a call that begins a report, of which an account may have three under way (section 5).
+
+        One that was refused for that or for the rate began nothing: it waits as told, else a minute more each time.
+        One whose answer was lost may have begun a report, so it is made once more and no oftener.
+        """
+        if isinstance(failure, RateLimited) and failure.retry_after_seconds is None and attempt < self.max_attempts:
+            return self._retry_in(RATE_LIMIT_PAUSE_SECONDS * attempt, attempt, jitter)
+        if not isinstance(failure, RateLimited) and attempt >= _MOST_BEGINNINGS:
             return GiveUp()
-        return RetryIn(asked + backoff)
+        return self.decide(failure, attempt, jitter)
+
+    def _retry_in(self, asked_seconds: float, attempt: int, jitter: float) -> RetryDecision:
+        if asked_seconds > self.patience_seconds:
+            return GiveUp()
+        # The exponent is bounded because 2**1024 is no float.
+        backoff = jitter * min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60))
+        return RetryIn(asked_seconds + backoff)
 
 
 DEFAULT_RETRIES = RetryPolicy()

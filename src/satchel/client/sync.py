@@ -4,12 +4,13 @@ import asyncio
 import functools
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from satchel.client.aio import REAL, Ambience, AsyncClient
+from satchel.client.aio import AsyncClient
+from satchel.client.calls import REAL, Ambience
 from satchel.client.errors import ConfigurationError
 from satchel.client.retry import DEFAULT_RETRIES, RetryPolicy
 from satchel.client.stream import AttachmentStream, Described, StreamHead
@@ -18,6 +19,7 @@ from satchel.contract.headers import RateLimitState
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 class _LoopThread:
@@ -101,6 +103,27 @@ def _blocking_stream(
     return opened
 
 
+def _blocking_iterator(
+    method: Callable[Concatenate[AsyncClient, Parameters], AsyncGenerator[Item]],
+) -> Callable[Concatenate["Client", Parameters], Iterator[Item]]:
+    """An iterator that asks for more only when it is asked itself; left early, it ends the work behind it."""
+
+    @functools.wraps(method)
+    def iterated(self: "Client", /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Iterator[Item]:
+        items = method(self.client, *args, **kwargs)
+
+        def rest() -> Iterator[Item]:
+            try:
+                yield from self.iterate(items)
+            finally:
+                if self.is_open:
+                    self.run(lambda _: items.aclose())
+
+        return rest()
+
+    return iterated
+
+
 async def _enter(manager: AbstractAsyncContextManager[AttachmentStream]) -> AttachmentStream:
     return await manager.__aenter__()
 
@@ -109,8 +132,8 @@ async def _leave(manager: AbstractAsyncContextManager[AttachmentStream], *raised
     return await manager.__aexit__(*raised)
 
 
-async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(pieces, None)
+async def _next(items: AsyncIterator[Item]) -> Item | None:
+    return await anext(items, None)
 
 
 class Client:
@@ -159,6 +182,10 @@ class Client:
             thread.close(self.client.aclose)
 
     @property
+    def is_open(self) -> bool:
+        return self._thread is not None
+
+    @property
     def rate_limit(self) -> RateLimitState | None:
         return self.client.rate_limit
 
@@ -168,11 +195,13 @@ class Client:
             raise ConfigurationError("The client is not open. Use it with `with Client(...) as client:`.")
         return self._thread.run(work(self.client))
 
-    def iterate(self, pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
-        """The pieces of a stream that belongs to the client's thread."""
-        while (piece := self.run(lambda _: _next(pieces))) is not None:
-            yield piece
+    def iterate(self, items: AsyncIterator[Item]) -> Iterator[Item]:
+        """The items of what belongs to the client's thread, one by one, as they are asked for."""
+        while (item := self.run(lambda _: _next(items))) is not None:
+            yield item
 
+    mailboxes = _blocking(AsyncClient.mailboxes)
+    messages = _blocking_iterator(AsyncClient.messages)
     list_attachments = _blocking(AsyncClient.list_attachments)
     open_attachment = _blocking_stream(AsyncClient.open_attachment)
     download = _blocking(AsyncClient.download)

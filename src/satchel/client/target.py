@@ -3,14 +3,16 @@
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from satchel.client.errors import ConfigurationError
+from satchel.client.errors import ConfigurationError, UnexpectedAnswer
 from satchel.contract.routes import BASE_PATH
 
 # RFC 6750 section 2.1, wider: any visible ASCII, because keys are opaque.
 _KEY = re.compile(r"[\x21-\x7e]+")
 _URL_CHARACTERS = re.compile(r"[\x21-\x7e]+")
+# Without the backslash, which some take for a slash.
+_LINK_CHARACTERS = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,20 @@ class Target:
     def url(self, path: str) -> str:
         return self.root + path
 
+    def follow(self, link: str) -> str:
+        """The URL of a link that an answer has. Raises UnexpectedAnswer for one of another origin: the key would go
+        there."""
+        try:
+            url = urljoin(self.root, link) if _LINK_CHARACTERS.fullmatch(link) else ""
+        except ValueError:
+            url = ""
+        if _origin(url) != _origin(self.root):
+            raise UnexpectedAnswer(
+                "A link in the answer leads to another server, and keys are not sent elsewhere. "
+                f"Is {_origin(self.root)} the address that the server knows itself by (gateway.public_url)?"
+            )
+        return url
+
     def authorization(self) -> str:
         return f"Bearer {self.api_key}"
 
@@ -55,6 +71,18 @@ def _root(base_url: str) -> str:
         )
     path = parts.path.rstrip("/").removesuffix(BASE_PATH).rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _origin(url: str) -> str | None:
+    """Scheme, host and port (RFC 6454 section 4); None where there is none, or a user name beside it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    if not parts.hostname or parts.username is not None or port is None:
+        return None
+    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

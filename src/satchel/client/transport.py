@@ -110,13 +110,17 @@ class Transport:
         )
 
     @asynccontextmanager
-    async def get(self, url: str, headers: dict[str, str]) -> AsyncIterator[Answer]:
-        """Send a GET; the body is read inside the block. Raises ClientError.
+    async def send(
+        self, method: str, url: str, headers: dict[str, str], body: bytes | None = None
+    ) -> AsyncIterator[Answer]:
+        """Send a request; its answer's body is read inside the block. Raises ClientError.
 
         The library's own errors carry the request's headers and so the key: they are never chained.
         """
         try:
-            response = await self._session.get(URL(url, encoded=True), headers=headers, allow_redirects=False)
+            response = await self._session.request(
+                method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+            )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _translate(error) from None
         try:

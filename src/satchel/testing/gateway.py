@@ -1,6 +1,7 @@
-"""A fake gateway for tests: contract sections 4 to 7 from memory, with faults to switch on and every call counted.
+"""A fake gateway for tests: contract sections 4 to 7, 10 and 11 from memory, with faults to switch on and every call
+counted.
 
-It checks the key, the scopes and the ids as the contract says, but knows no rates, mailboxes or webhooks.
+It checks the key, the scopes and the ids as the contract says, but knows no rates and no webhooks.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from satchel.contract.errors import (
     encode_error,
     error_class,
 )
-from satchel.contract.headers import RateLimitState, content_disposition
+from satchel.contract.headers import RateLimitState, content_disposition, retry_after
 from satchel.contract.ranges import (
     ByteRange,
     RangeNotSatisfiable,
@@ -35,12 +36,21 @@ from satchel.contract.ranges import (
     parse_range,
     quote_etag,
 )
-from satchel.contract.routes import DOWNLOAD_ARCHIVE, DOWNLOAD_ATTACHMENT, LIST_ATTACHMENTS, Route
+from satchel.contract.routes import (
+    DOWNLOAD_ARCHIVE,
+    DOWNLOAD_ATTACHMENT,
+    LIST_ATTACHMENTS,
+    LIST_MAILBOXES,
+    REPORT_RECEIVED_MESSAGES,
+    REPORT_RESULTS,
+    Route,
+)
 from satchel.contract.scopes import Scope
 from satchel.testing.content import Content, Given, sha256
 from satchel.testing.faults import Fault, Html, LongBody, NoAnswer, Refuse, Reset, ShortBody, Stall
+from satchel.testing.reports import FakeReports
 
-Call = Literal["list", "download", "archive"]
+Call = Literal["list", "download", "archive", "mailboxes", "report", "results"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class FakeAttachment:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCall:
-    """One call that came in, before any fault. `range` is the header as sent."""
+    """One call that came in, before any fault. `range` is the header as sent; ids are empty where the call has none."""
 
     call: Call
     method: str
@@ -65,6 +75,7 @@ class ReceivedCall:
     attachment_id: str | None
     range: str | None
     if_range: str | None
+    path_qs: str
 
 
 @dataclass(slots=True)
@@ -91,7 +102,8 @@ class _Planned:
 class FakeGateway:
     """A server on a free port of 127.0.0.1; use it with `async with`.
 
-    `messages` holds what it serves, `calls` what it was asked, `behaviour` its switches, `fail` plans faults.
+    `messages` and `reports` hold what it serves, `calls` what it was asked, `behaviour` and `reports.behaviour` the
+    switches; `fail` plans faults.
     """
 
     def __init__(self, *, api_key: str = "test-key", scopes: frozenset[Scope] = frozenset(Scope)) -> None:
@@ -99,6 +111,7 @@ class FakeGateway:
         self.scopes = scopes
         self.behaviour = Behaviour()
         self.messages: dict[str, dict[str, FakeAttachment]] = {}
+        self.reports = FakeReports()
         self.calls: list[ReceivedCall] = []
         self.open_downloads = 0
         self._planned: deque[_Planned] = deque()
@@ -110,6 +123,11 @@ class FakeGateway:
         app.router.add_get(LIST_ATTACHMENTS.path, self._handler("list", LIST_ATTACHMENTS, self._list))
         app.router.add_get(DOWNLOAD_ATTACHMENT.path, self._handler("download", DOWNLOAD_ATTACHMENT, self._download))
         app.router.add_get(DOWNLOAD_ARCHIVE.path, self._handler("archive", DOWNLOAD_ARCHIVE, self._archive))
+        app.router.add_get(LIST_MAILBOXES.path, self._handler("mailboxes", LIST_MAILBOXES, self._mailboxes))
+        app.router.add_post(
+            REPORT_RECEIVED_MESSAGES.path, self._handler("report", REPORT_RECEIVED_MESSAGES, self._report)
+        )
+        app.router.add_get(REPORT_RESULTS.path, self._handler("results", REPORT_RESULTS, self._results))
         # A stalled answer must not hold up the end of a test.
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
@@ -195,7 +213,7 @@ class FakeGateway:
                     return _html(fault)
                 return await answer(request, fault)
             except ApiError as error:
-                return self._refusal(request, error, fault)
+                return await self._refusal(request, error, fault)
 
         return handle
 
@@ -205,10 +223,11 @@ class FakeGateway:
             ReceivedCall(
                 call=call,
                 method=request.method,
-                message_id=request.match_info["message_id"],
+                message_id=request.match_info.get("message_id", ""),
                 attachment_id=attachment_id,
                 range=request.headers.get("Range"),
                 if_range=request.headers.get("If-Range"),
+                path_qs=request.path_qs,
             )
         )
         for planned in self._planned:
@@ -227,11 +246,13 @@ class FakeGateway:
         limit = self.behaviour.rate_limit
         return {} if limit is None else limit.headers()
 
-    def _refusal(self, request: web.Request, error: ApiError, fault: Fault | None) -> web.Response:
+    async def _refusal(self, request: web.Request, error: ApiError, fault: Fault | None) -> web.Response:
         headers = self._headers()
         if isinstance(fault, Refuse) and fault.retry_after is not None:
             headers["Retry-After"] = fault.retry_after
-        body = encode_error(error, Link(str(request.url), request.method))
+        if error.retry_after_seconds is not None:
+            headers["Retry-After"] = retry_after(error.retry_after_seconds)
+        body = encode_error(error, Link(str(request.url), request.method, _any_json(await request.read())))
         return web.Response(status=error.status, body=body, content_type="application/json", headers=headers)
 
     async def _list(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
@@ -241,7 +262,21 @@ class FakeGateway:
         answer = msgspec.to_builtins(AttachmentList([each.attachment for each in attachments.values()]))
         for each in answer["attachments"]:
             each.update(self.behaviour.extra_fields)
-        body = msgspec.json.encode(answer)
+        return await self._json(request, answer, fault)
+
+    async def _mailboxes(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
+        return await self._json(request, self.reports.listed(), fault)
+
+    async def _report(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
+        begun = self.reports.begin(self.url, request.path_qs, request.query, await request.read())
+        return await self._json(request, begun, fault)
+
+    async def _results(self, request: web.Request, fault: Fault | None) -> web.StreamResponse:
+        page = self.reports.page(self.url, request.match_info["run_id"], request.query)
+        return await self._json(request, page, fault)
+
+    async def _json(self, request: web.Request, value: object, fault: Fault | None) -> web.StreamResponse:
+        body = msgspec.json.encode(value)
         headers = {**self._headers(), "Content-Type": "application/json"}
         return await _send(request, web.StreamResponse(headers=headers), Given(body), ByteRange(0, len(body)), fault)
 
@@ -339,6 +374,13 @@ def _zipped(message_id: str, attachments: Sequence[FakeAttachment]) -> bytes:
             if told.path is not None:
                 archive.writestr(told.path, b"".join(each.content.pieces(0, each.content.size)))
     return target.getvalue()
+
+
+def _any_json(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 async def _hang_up(request: web.Request) -> web.StreamResponse:

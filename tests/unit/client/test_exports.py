@@ -17,7 +17,14 @@ def test_the_blocking_client_has_every_call_with_the_same_signature() -> None:
         for name, method in inspect.getmembers(AsyncClient, inspect.isfunction)
         if not name.startswith("_") and name != "aclose"
     }
-    assert set(calls) == {"list_attachments", "open_attachment", "download", "download_archive"}
+    assert set(calls) == {
+        "mailboxes",
+        "messages",
+        "list_attachments",
+        "open_attachment",
+        "download",
+        "download_archive",
+    }
     for name, method in calls.items():
         assert inspect.signature(getattr(Client, name)) == inspect.signature(method)
     assert list(inspect.signature(Client).parameters.values()) == list(

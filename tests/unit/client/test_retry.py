@@ -51,3 +51,32 @@ def test_a_wait_beyond_patience_is_left_to_the_caller() -> None:
     assert POLICY.decide(RateLimited("x", retry_after_seconds=101), 1, 0.0) == GiveUp()
     hasty = RetryPolicy(patience_seconds=59)
     assert hasty.decide(RateLimited("x"), 1, 0.0) == GiveUp()
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempt", "decision"),
+    [
+        # A lost answer may have begun a report: one more, and no third.
+        (BROKEN, 1, RetryIn(1)),
+        (BROKEN, 2, GiveUp()),
+        (UpstreamTrouble("x"), 1, RetryIn(1)),
+        (UpstreamTrouble("x"), 2, GiveUp()),
+        # A refusal began nothing: as told, or a minute more each time.
+        (RateLimited("x", retry_after_seconds=7), 3, RetryIn(11)),
+        (RateLimited("x", retry_after_seconds=101), 1, GiveUp()),
+        (RateLimited("x"), 1, RetryIn(61)),
+        (RateLimited("x"), 2, GiveUp()),
+        (RateLimited("x"), 5, GiveUp()),
+        (NotFound("x"), 1, GiveUp()),
+    ],
+)
+def test_a_report_is_not_begun_over_and_over(failure: Failure, attempt: int, decision: RetryIn | GiveUp) -> None:
+    assert POLICY.decide_begin(failure, attempt, 1.0) == decision
+
+
+def test_pauses_before_a_report_grow_by_a_minute() -> None:
+    patient = RetryPolicy(max_attempts=9, base_seconds=0, patience_seconds=200)
+    waits = [patient.decide_begin(RateLimited("x"), attempt, 1.0) for attempt in range(1, 5)]
+    assert waits == [RetryIn(60), RetryIn(120), RetryIn(180), GiveUp()]
+    assert NO_RETRIES.decide_begin(RateLimited("x"), 1, 0.0) == GiveUp()
+    assert NO_RETRIES.decide_begin(BROKEN, 1, 0.0) == GiveUp()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from satchel.client import AsyncClient, Client, ConfigurationError
+from satchel.client import AsyncClient, Client, ConfigurationError, UnexpectedAnswer
 from satchel.client.target import Target
 
 KEY = "sk_very-secret"
@@ -78,3 +78,45 @@ async def test_a_client_that_is_not_open_says_so() -> None:
         await AsyncClient("https://host", KEY).list_attachments("m")
     with pytest.raises(ConfigurationError, match="with Client"):
         Client("https://host", KEY).list_attachments("m")
+
+
+@pytest.mark.parametrize(
+    ("root", "link", "url"),
+    [
+        ("https://host", "https://host/api/v1/x?max=5", "https://host/api/v1/x?max=5"),
+        ("https://host", "https://HOST:443/api/v1/x", "https://HOST:443/api/v1/x"),
+        ("https://host/mail", "https://host/other/x", "https://host/other/x"),
+        ("https://host/mail", "/api/v1/x", "https://host/api/v1/x"),
+        ("http://[::1]:8025", "http://[::1]:8025/x", "http://[::1]:8025/x"),
+    ],
+)
+def test_links_of_the_same_origin_are_followed(root: str, link: str, url: str) -> None:
+    assert Target.parse(root, KEY).follow(link) == url
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://host/x",
+        "https://host:8443/x",
+        "https://host.evil.example/x",
+        "https://user@host/x",
+        "https://host@evil.example/x",
+        "//evil.example/x",
+        "\\\\evil.example/x",
+        "https:\\\\evil.example/x",
+        "https://host\\@evil.example/x",
+        "https://host:x/",
+        "https://[::1/",
+        "https://host/a b",
+        "https://host/\r\nX-Header: 1",
+        "https://host/\u202e",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "",
+    ],
+)
+def test_links_to_anywhere_else_are_refused(link: str) -> None:
+    with pytest.raises(UnexpectedAnswer, match="another server") as refused:
+        Target.parse("https://host", KEY).follow(link)
+    assert KEY not in str(refused.value)
