@@ -15,6 +15,7 @@ from satchel.contract.reports import MAX_PAGE_ROWS, ActivityType, FieldGroup, Re
 
 # A result that is gone before it has given a single row is not begun for ever.
 _MOST_FRUITLESS_BEGINNINGS = 3
+_CALENDAR_ENDS = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +185,10 @@ class ReportRequest:
             "activityStart": _written(self.since),
         }
         if self.until is not None:
-            has_part = self.until.microsecond > 0
-            parameters["activityEnd"] = _written(self.until + timedelta(seconds=1) if has_part else self.until)
+            until = min(self.until, _CALENDAR_ENDS)
+            parameters["activityEnd"] = _written(until + timedelta(seconds=1) if until.microsecond else until)
         return {"parameters": parameters}
 
 
 def _written(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"

@@ -4,7 +4,7 @@ runs take as long as they are told, and pages are those of the rows when a run b
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -37,12 +37,13 @@ _LAST = "2100-12-31T00:00:00Z"
 class ReportBehaviour:
     """Switches that stay until they are changed.
 
-    A run is found `running_polls` times running before it is done (None: it never is), and then in error if `fails`.
+    The first `running_answers` about a run, that of its beginning among them, say that it is running (None: all do);
+    then it is done, or in error if `fails`.
     Its result is gone after `expires_after_pages` pages of it. `links_root` stands before the links' paths in place
     of the server's own address. `extra_fields` are in every row and every mailbox.
     """
 
-    running_polls: int | None = 2
+    running_answers: int | None = 3
     fails: bool = False
     expires_after_pages: int | None = None
     links_root: str | None = None
@@ -147,7 +148,7 @@ class FakeReports:
             row
             for row in self.rows
             if row.mailbox_id == asked.mailbox_id
-            and start <= row.received < end + timedelta(seconds=1)
+            and start <= row.received <= end
             and asked.activity_type is ActivityType.RECEIVED
         ]
         origin = Link(f"{self._root(root)}{path_qs}", "POST", msgspec.json.decode(body))
@@ -169,8 +170,8 @@ class FakeReports:
         return self._envelope(root, run_id, page)
 
     def _status(self, run: _Run) -> RunStatus:
-        polls = self.behaviour.running_polls
-        if polls is None or run.asked <= polls:
+        running = self.behaviour.running_answers
+        if running is None or run.asked < running:
             return RunStatus.RUNNING
         return RunStatus.ERROR if self.behaviour.fails else RunStatus.DONE
 

@@ -206,6 +206,12 @@ def test_the_shortest_request_says_nothing_more() -> None:
     assert ReportRequest("box", NOON, NOON).body()["parameters"]["activityEnd"] == "2026-01-02T12:00:00Z"
 
 
+def test_the_ends_of_the_calendar_can_be_asked_for() -> None:
+    request = ReportRequest("box", datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+    asked = request.body()["parameters"]
+    assert (asked["activityStart"], asked["activityEnd"]) == ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"page_rows": 0}, {"page_rows": 501}, {"since": NOON.replace(tzinfo=None)}, {"until": NOON.replace(tzinfo=None)}],
