@@ -117,6 +117,9 @@ class HttpSource:
                 raise MessageNotFound("no such message")
             return msgspec.json.decode(await answer.read(), type=AttachmentList).attachments
 
+    async def text(self, message: MessageRef, max_characters: int) -> str | None:
+        return None
+
     async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
         answer = await self._session.get(f"{self._base_url}/{attachment_id}")
         if answer.status != 200:

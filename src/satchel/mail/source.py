@@ -165,6 +165,13 @@ class MailSource(Protocol):
         """All attachments of a message, in the message's own order, with exact sizes where the source knows them."""
         ...
 
+    async def text(self, message: MessageRef, max_characters: int) -> str | None:
+        """What a message says as its body, of a long one the beginning: its plain text, else that of its HTML.
+
+        Lines end in LF. Attachments are no part of it, nor are messages within the message. None without any text.
+        """
+        ...
+
     async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
         """Open a `fileAttachment` for streaming; `NotDownloadable` for the two other kinds."""
         ...

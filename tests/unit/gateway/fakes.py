@@ -107,11 +107,12 @@ class MemoryContent:
 
 @dataclass
 class MemorySource:
-    """`files` by message id and attachment id; `failures` by message id, raised by every call about it; `elsewhere` are
+    """`files` by message id and attachment id, `texts` by message id; `failures` by message id, raised by every call about it; `elsewhere` are
     the messages that `resolve` finds."""
 
     summaries: dict[str, MessageSummary] = field(default_factory=dict)
     files: dict[str, dict[str, MemoryContent]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     addresses: list[str] = field(default_factory=lambda: [MAILBOX])
@@ -134,6 +135,11 @@ class MemorySource:
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         self._fail(message)
         return [content.attachment for content in self.files[message.message_id].values()]
+
+    async def text(self, message: MessageRef, max_characters: int) -> str | None:
+        self._fail(message)
+        text = self.texts.get(message.message_id)
+        return None if text is None else text[:max_characters]
 
     async def open(self, message: MessageRef, attachment_id: str) -> MemoryContent:
         self._fail(message)

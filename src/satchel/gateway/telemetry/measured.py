@@ -45,6 +45,10 @@ class MeasuredSource:
         with self._measured("list"):
             return await self._source.list(message)
 
+    async def text(self, message: MessageRef, max_characters: int) -> str | None:
+        with self._measured("text"):
+            return await self._source.text(message, max_characters)
+
     async def open(self, message: MessageRef, attachment_id: str) -> AttachmentContent:
         with self._measured("open"):
             content = await self._source.open(message, attachment_id)

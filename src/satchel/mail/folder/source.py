@@ -31,7 +31,7 @@ from satchel.mail.folder.notices import Changes, watch_folders
 from satchel.mail.folder.readings import Readings, TakesLong, UnderWay
 from satchel.mail.folder.sharing import OpenStreams
 from satchel.mail.folder.threads import Threads
-from satchel.mail.mime import Bounds, FoundAttachment, MessageTooComplex
+from satchel.mail.mime import Bounds, FoundAttachment, MessageTooComplex, read_text
 from satchel.mail.mime.envelope import Envelope, read_envelope
 from satchel.mail.mime.window import pread_all
 from satchel.mail.source import (
@@ -119,6 +119,14 @@ class FolderSource:
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         """See `MailSource.list`; sizes are exact, found by counting."""
         return await self._read(message, self._list)
+
+    async def text(self, message: MessageRef, max_characters: int) -> str | None:
+        """See `MailSource.text`. Text that stands behind many MB of attachments is left out."""
+
+        def read(_: MessageRef, opened: OpenMessage, fd: int, __: _Lane) -> str | None:
+            return read_text(fd, opened.start, opened.stop, max_characters, self._bounds)
+
+        return await self._read(message, read)
 
     async def open(self, message: MessageRef, attachment_id: str) -> FolderContent:
         """See `MailSource.open`."""

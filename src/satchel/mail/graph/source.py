@@ -21,6 +21,7 @@ from satchel.mail.graph.opening import BodyOpener
 from satchel.mail.graph.options import GraphOptions
 from satchel.mail.graph.placeholders import Placeholders
 from satchel.mail.graph.streams import ContentStreams
+from satchel.mail.graph.text import read_text
 from satchel.mail.graph.tokens import TokenSource
 from satchel.mail.graph.watch import GraphWatch
 from satchel.mail.host import ContentFact, SourceHost
@@ -105,6 +106,12 @@ class GraphSource:
         listed = await self._identity.at_place(message, lambda at: self._attachments.list(message.mailbox, at))
         self._refuse_unready(message, listed)
         return await self._with_exact_sizes(listed)
+
+    async def text(self, message: MessageRef, max_characters: int) -> str | None:
+        """See `MailSource.text`; HTML is made into text by the mail server, which keeps no other text beside it."""
+        return await self._identity.at_place(
+            message, lambda at: read_text(self._http, message.mailbox, at, max_characters)
+        )
 
     async def open(self, message: MessageRef, attachment_id: str) -> GraphContent:
         """See `MailSource.open`. After a list it costs one call to Graph."""

@@ -5,6 +5,7 @@ from satchel.mail.mime.content import decode, measure
 from satchel.mail.mime.found import Encoding, FoundAttachment, MessageStructure
 from satchel.mail.mime.size_index import ContentChanged, SizeIndex
 from satchel.mail.mime.structure import read_structure
+from satchel.mail.mime.text import read_text
 
 __all__ = [
     "Bounds",
@@ -17,4 +18,5 @@ __all__ = [
     "decode",
     "measure",
     "read_structure",
+    "read_text",
 ]

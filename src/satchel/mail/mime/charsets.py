@@ -30,6 +30,31 @@ def decode_text(raw: bytes, charset: str | None = None) -> str:
     return raw.decode("latin-1")
 
 
+def decode_body(raw: bytes, charset: str | None = None, *, is_cut: bool = False) -> str:
+    """As `decode_text`, for longer text: what is damaged is read in its charset as far as that goes.
+
+    `is_cut`: it may end within a character, which is dropped then.
+    """
+    declared = _codec(charset) if charset else None
+    # Escapes of ISO-2022 are plain ASCII, which is UTF-8 too.
+    candidates = (declared,) if declared is not None and raw.isascii() else (declared, "utf-8")
+    for name in candidates:
+        if name is not None:
+            try:
+                return _SURROGATE.sub("�", codecs.getincrementaldecoder(name)().decode(raw, final=not is_cut))
+            except (UnicodeError, ValueError):
+                continue
+    if declared is None or declared == "utf-8":
+        declared = "utf-8" if _is_mostly_utf8(raw) else "cp1252"
+    return _SURROGATE.sub("�", raw.decode(declared, "replace"))
+
+
+def _is_mostly_utf8(raw: bytes) -> bool:
+    """Whether of what is not ASCII more is sound than damaged."""
+    text = raw.decode("utf-8", "replace")
+    return len(text) - len(text.encode("ascii", "ignore")) > 2 * text.count("�")
+
+
 def _codec(charset: str) -> str | None:
     label = charset.strip().strip("\"'").lower()
     if not _LABEL.fullmatch(label):

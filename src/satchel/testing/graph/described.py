@@ -16,6 +16,7 @@ from satchel.testing.graph.stored import StoredAttachment, StoredMessage
 
 _PREVIEW_CHARACTERS = 255
 _TAG = re.compile(r"<[^>]*>")
+_UNSEEN = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _SPACE = re.compile(r"\s+")
 _CAST = "microsoft.graph.fileAttachment/"
 _ATTACHMENT_PROPERTIES = ("id", "lastModifiedDateTime", "name", "contentType", "size", "isInline")
@@ -160,7 +161,7 @@ def _as_html(text: str) -> str:
 
 
 def _without_tags(text: str) -> str:
-    return html.unescape(_TAG.sub("", text))
+    return html.unescape(_TAG.sub("", _UNSEEN.sub("", text)))
 
 
 def _digest(message: StoredMessage, *words: str) -> str:
