@@ -1,7 +1,7 @@
-"""Spans of time as people write them on a command line: `90d`, `12h`, `30m`."""
+"""Times as people write them on a command line: spans (`90d`, `12h`, `30m`), and instants in the past."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 _DURATION = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -18,3 +18,22 @@ def parse_duration(text: str) -> timedelta:
     if span.days > _MAX_DAYS:
         raise ValueError(f"{text!r} is too long: at most {_MAX_DAYS}d.")
     return span
+
+
+def parse_past(text: str, now: datetime) -> datetime:
+    """An instant from a span before `now`, or written as in RFC 3339 (UTC where it names no offset).
+
+    Raises ValueError with advice.
+    """
+    try:
+        instant = datetime.fromisoformat(text.strip())
+    except ValueError:
+        instant = None
+    if instant is None:
+        try:
+            return now - parse_duration(text)
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is no time: write how long ago, as in 90d or 12h, or an instant, as in 2026-01-31T12:00:00Z."
+            ) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

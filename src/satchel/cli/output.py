@@ -32,8 +32,16 @@ def moment(instant: datetime | None) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout. What could steer a terminal (controls, direction marks) stands escaped."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    typer.echo(_BEYOND_ASCII.sub(_escaped, text).encode())
+    typer.echo(_steering_escaped(msgspec.json.format(msgspec.json.encode(value), indent=2)))
+
+
+def print_json_line(value: Any) -> None:
+    """As `print_json`, in one line of many."""
+    typer.echo(_steering_escaped(msgspec.json.encode(value)))
+
+
+def _steering_escaped(json: bytes) -> bytes:
+    return _BEYOND_ASCII.sub(_escaped, json.decode()).encode()
 
 
 def _escaped(match: re.Match[str]) -> str:

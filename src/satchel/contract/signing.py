@@ -15,8 +15,8 @@ from datetime import datetime
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
+STANDARD_PREFIX = "whsec_"
 TOLERANCE_SECONDS = 300
-_PREFIX = "whsec_"
 _VERSION = "v1"
 _RANDOM_BYTES = 32
 _MAX_SIGNATURES = 16
@@ -28,7 +28,7 @@ class InvalidSignature(ValueError):
 
 def new_secret(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """A fresh secret in the form of Standard Webhooks, which is also fit to be a Bearer token."""
-    return _PREFIX + base64.b64encode(random_bytes(_RANDOM_BYTES)).decode()
+    return STANDARD_PREFIX + base64.b64encode(random_bytes(_RANDOM_BYTES)).decode()
 
 
 def signing_key(secret: str) -> bytes:
@@ -36,9 +36,9 @@ def signing_key(secret: str) -> bytes:
 
     A verifier that insists on base64 is given a secret of one's own making in base64.
     """
-    if secret.startswith(_PREFIX):
+    if secret.startswith(STANDARD_PREFIX):
         try:
-            if key := base64.b64decode(secret.removeprefix(_PREFIX), validate=True):
+            if key := base64.b64decode(secret.removeprefix(STANDARD_PREFIX), validate=True):
                 return key
         except (binascii.Error, ValueError):
             pass

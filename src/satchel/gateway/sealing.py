@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from satchel.contract.signing import STANDARD_PREFIX, signing_key
+
 MASTER_KEY = "SATCHEL_MASTER_KEY"
 _FORM = "v1"
 _KEY_BYTES = 32
@@ -62,6 +64,23 @@ class MasterKey:
 def new_master_key() -> str:
     """A fresh key, in the form that `MasterKey.parse` takes."""
     return base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+
+
+def seal_secret(secret: str, webhook_id: str, master_key: MasterKey | None) -> str:
+    """A webhook's secret as it is stored. Raises ValueError for one that cannot be used, or where no key seals it."""
+    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ValueError("The secret goes into a header: use printable ASCII characters without spaces, 16 or more.")
+    if secret.startswith(STANDARD_PREFIX) and signing_key(secret) == secret.encode():
+        raise ValueError(
+            f"A secret that begins with {STANDARD_PREFIX} goes on in base64, or receivers cannot verify by it. "
+            "Leave one out and it is made."
+        )
+    if master_key is None:
+        raise ValueError(
+            f"Secrets are stored sealed, which needs a master key: set {MASTER_KEY}, or {MASTER_KEY}_FILE to a file "
+            "with it, here and for the gateway. Make one: satchel gateway master-key new"
+        )
+    return master_key.seal(secret, webhook_id)
 
 
 def _parse_one(text: str) -> bytes:

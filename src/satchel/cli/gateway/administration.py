@@ -32,6 +32,9 @@ InAccount = Annotated[str, typer.Option("--account", metavar="NAME", help="The a
 OfAccount = Annotated[
     str | None, typer.Option("--account", metavar="NAME", help="Of this account only; by default of all.")
 ]
+WebhookIdentifier = Annotated[
+    str, typer.Argument(metavar="WEBHOOK", help="Its id or name, as `webhooks list` shows it.")
+]
 IN_DEFAULT_ACCOUNT = DEFAULT_ACCOUNT
 
 

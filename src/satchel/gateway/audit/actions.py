@@ -19,6 +19,7 @@ class Action(StrEnum):
     WEBHOOK_DISABLED = "webhook.disabled"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_REKEYED = "webhook.rekeyed"
+    WEBHOOK_RESEALED = "webhook.resealed"
     WEBHOOK_TESTED = "webhook.tested"
     WEBHOOK_PAUSED = "webhook.paused"
     WEBHOOK_RESUMED = "webhook.resumed"

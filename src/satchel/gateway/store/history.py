@@ -16,6 +16,7 @@ from satchel.gateway.store.tables import (
     messages,
     webhooks,
 )
+from satchel.gateway.store.webhooks import UnknownWebhook
 from satchel.gateway.webhooks.decision import DeliveryStatus
 
 _BATCH = 500
@@ -120,6 +121,18 @@ def export_deliveries(engine: sa.Engine, asked: Asked) -> Iterator[Told]:
         behind = order > sa.tuple_(
             sa.literal(last.created_at, deliveries.c.created_at.type), sa.literal(last.delivery_id)
         )
+
+
+def webhooks_called(engine: sa.Engine, identifier: str, account_id: str | None = None) -> Sequence[str]:
+    """Ids of the webhooks with this id or name, the removed ones too. Raises UnknownWebhook where there is none."""
+    query = sa.select(webhooks.c.id).where(sa.or_(webhooks.c.id == identifier, webhooks.c.name == identifier))
+    if account_id is not None:
+        query = query.where(webhooks.c.account_id == account_id)
+    with engine.connect() as connection:
+        found = connection.scalars(query).all()
+    if not found:
+        raise UnknownWebhook(f"No webhooks are called {identifier!r}: satchel gateway webhooks list")
+    return found
 
 
 def remove_deliveries(engine: sa.Engine, before: datetime, limit: int) -> int:

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from satchel.gateway.audit.actions import Action
 from satchel.gateway.store.audit import Acting, write_act
-from satchel.gateway.store.tables import deliveries, webhooks
-from satchel.gateway.webhooks.decision import DeliveryStatus
+from satchel.gateway.store.deliveries import make_all_due
+from satchel.gateway.store.tables import webhooks
 
 
 def pause(connection: sa.Connection, webhook_id: str, note: str, actor: str, now: datetime) -> bool:
@@ -34,11 +34,6 @@ def resume(connection: sa.Connection, webhook_id: str, actor: str, now: datetime
     account_id = connection.execute(ended.returning(webhooks.c.account_id)).scalar_one_or_none()
     if account_id is None:
         return False
-    waiting = sa.and_(
-        deliveries.c.webhook_id == webhook_id,
-        deliveries.c.status == DeliveryStatus.PENDING,
-        deliveries.c.next_attempt_at > now,
-    )
-    connection.execute(sa.update(deliveries).where(waiting).values(next_attempt_at=now))
+    make_all_due(connection, webhook_id, now)
     write_act(connection, Acting(account_id, actor), Action.WEBHOOK_RESUMED, webhook_id, now)
     return True

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from satchel.gateway.audit.actions import Action
 from satchel.gateway.store.audit import Acting, write_acts
+from satchel.gateway.store.deliveries import make_pending
 from satchel.gateway.store.history import JOINED, Asked, DeliveryRow, conditions, find_delivery
 from satchel.gateway.store.tables import deliveries, webhook_mailboxes, webhooks
 from satchel.gateway.webhooks.decision import DeliveryStatus
@@ -104,8 +105,7 @@ def _refuse_unless_sendable(connection: sa.Connection, row: DeliveryRow) -> None
 
 def _send_again(connection: sa.Connection, delivery_ids: Sequence[str], actor: str, now: datetime) -> None:
     """One act for each in the audit trail, in its own account."""
-    update = sa.update(deliveries).where(deliveries.c.id.in_(delivery_ids))
-    connection.execute(update.values(status=DeliveryStatus.PENDING, attempts=0, next_attempt_at=now, finished_at=None))
+    make_pending(connection, delivery_ids, now)
     owners = sa.select(webhooks.c.account_id, deliveries.c.id).join_from(deliveries, webhooks)
     by_account: dict[str, list[str]] = defaultdict(list)
     for account_id, delivery_id in connection.execute(owners.where(deliveries.c.id.in_(delivery_ids))):

@@ -1,32 +1,24 @@
-"""Webhook definitions in the store: added, listed, changed, paused, switched, removed. Changes take effect at once."""
+"""Webhook definitions in the store: added, listed and found. They take effect at once."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from uuid import uuid4
 
 import sqlalchemy as sa
 
-from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
-from satchel.gateway.sealing import MasterKey
+from satchel.gateway.audit.actions import Action
+from satchel.gateway.sealing import MasterKey, seal_secret
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids
-from satchel.gateway.store.secrets import sealed
 from satchel.gateway.store.tables import accounts, mailboxes, webhook_mailboxes, webhooks
 from satchel.gateway.webhooks.egress import STRICT, EgressPolicy
+from satchel.gateway.webhooks.schedule import Schedule
 
 
 class UnknownWebhook(LookupError):
     """No webhook has this id or name, or more than one has."""
-
-
-class Schedule(StrEnum):
-    """How patiently a webhook is tried again: three attempts, or eight over about a day."""
-
-    STANDARD = "standard"
-    LONG = "long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ def add_webhook(
             "account_id": acting.account_id,
             "name": new.name.strip(),
             "url": new.url,
-            "sealed_secret": None if new.secret is None else sealed(new.secret, webhook_id, master_key),
+            "sealed_secret": None if new.secret is None else seal_secret(new.secret, webhook_id, master_key),
             "enabled": True,
             "by_rules": new.by_rules,
             "include_text": new.include_text,
@@ -123,37 +115,14 @@ def list_webhooks(engine: sa.Engine, account_id: str | None = None) -> Sequence[
         return _rows(connection, sa.true() if account_id is None else webhooks.c.account_id == account_id)
 
 
-def set_webhook_enabled(
-    engine: sa.Engine, identifier: str, *, enabled: bool, account_id: str | None = None, actor: str = UNKNOWN_ACTOR
-) -> WebhookRow:
-    """Switch a webhook, given its id or name, on or off. Off, nothing new is sent and what waits is cancelled."""
-    with engine.begin() as connection:
-        row = _find(connection, identifier, account_id)
-        if row.enabled == enabled:
-            return row
-        action = Action.WEBHOOK_ENABLED if enabled else Action.WEBHOOK_DISABLED
-        _change(connection, row.webhook_id, actor, action, datetime.now(UTC), enabled=enabled)
-        return replace(row, enabled=enabled)
+def find_webhook(engine: sa.Engine, identifier: str, account_id: str | None = None) -> WebhookRow:
+    """The webhook with this id or name, in one account or in any. Raises UnknownWebhook."""
+    with engine.connect() as connection:
+        return find_in(connection, identifier, account_id)
 
 
-def remove_webhook(
-    engine: sa.Engine, identifier: str, *, account_id: str | None = None, actor: str = UNKNOWN_ACTOR
-) -> WebhookRow:
-    """Remove a webhook, given its id or name, and forget its secret; its delivery history stays."""
-    now = datetime.now(UTC)
-    with engine.begin() as connection:
-        row = _find(connection, identifier, account_id)
-        removed: dict[str, object] = {
-            "enabled": False,
-            "sealed_secret": None,
-            "sealed_next_secret": None,
-            "removed_at": now,
-        }
-        _change(connection, row.webhook_id, actor, Action.WEBHOOK_REMOVED, now, **removed)
-        return row
-
-
-def _find(connection: sa.Connection, identifier: str, account_id: str | None) -> WebhookRow:
+def find_in(connection: sa.Connection, identifier: str, account_id: str | None = None) -> WebhookRow:
+    """As `find_webhook`, in the caller's transaction."""
     conditions = [sa.or_(webhooks.c.id == identifier, webhooks.c.name == identifier)]
     if account_id is not None:
         conditions.append(webhooks.c.account_id == account_id)
@@ -166,11 +135,13 @@ def _find(connection: sa.Connection, identifier: str, account_id: str | None) ->
     return found[0]
 
 
-def _change(
+def write_change(
     connection: sa.Connection, webhook_id: str, actor: str, action: Action, now: datetime, **values: object
 ) -> None:
-    update = sa.update(webhooks).where(webhooks.c.id == webhook_id).values(**values)
-    account_id = connection.execute(update.returning(webhooks.c.account_id)).scalar_one()
+    """Write columns of a webhook, if any, and what was done, in the caller's transaction."""
+    if values:
+        connection.execute(sa.update(webhooks).where(webhooks.c.id == webhook_id).values(**values))
+    account_id = connection.execute(sa.select(webhooks.c.account_id).where(webhooks.c.id == webhook_id)).scalar_one()
     write_act(connection, Acting(account_id, actor), action, webhook_id, now)
 
 

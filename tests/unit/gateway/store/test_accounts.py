@@ -24,14 +24,8 @@ from satchel.gateway.store.mailboxes import (
 )
 from satchel.gateway.store.messages import Arrival, delivery_id, known_message_ids, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, messages
-from satchel.gateway.store.webhooks import (
-    NewWebhook,
-    UnknownWebhook,
-    add_webhook,
-    list_webhooks,
-    remove_webhook,
-    set_webhook_enabled,
-)
+from satchel.gateway.store.webhook_changes import remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhooks import NewWebhook, UnknownWebhook, add_webhook, list_webhooks
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, recorded_deliveries, ref, summary
 
 URL = "https://example.com/"

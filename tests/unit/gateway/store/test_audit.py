@@ -13,7 +13,8 @@ from satchel.gateway.store.keys import UnknownKey, create_key, list_keys, revoke
 from satchel.gateway.store.mailboxes import UnknownMailbox, add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, audit_events
-from satchel.gateway.store.webhooks import NewWebhook, add_webhook, remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhook_changes import remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from tests.unit.gateway.fakes import MAILBOX, MASTER_KEY, OTHER_MAILBOX, ref, summary
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
