@@ -161,6 +161,15 @@ class MailSource(Protocol):
         """The envelope of one message."""
         ...
 
+    def history(self, mailbox: str, *, since: datetime, until: datetime) -> AsyncIterator[Sequence[MessageSummary]]:
+        """The envelopes of what a mailbox received from `since` until before `until` and still has, in batches.
+
+        It covers what `watch` covers, tells nothing about what was announced, and changes nothing of it. `received` is
+        as `describe` says. Where single messages cannot be read just now, all others come before `SourceUnavailable`
+        is raised. A mailbox that the source does not have gives nothing, or `SourceError`.
+        """
+        ...
+
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         """All attachments of a message, in the message's own order, with exact sizes where the source knows them."""
         ...

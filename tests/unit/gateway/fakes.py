@@ -114,6 +114,7 @@ class MemorySource:
     files: dict[str, dict[str, MemoryContent]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
+    histories: dict[str, list[list[MessageSummary] | Exception]] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     addresses: list[str] = field(default_factory=lambda: [MAILBOX])
     elsewhere: dict[str, MessageRef] = field(default_factory=dict)
@@ -131,6 +132,14 @@ class MemorySource:
         self.on_describe()
         self._fail(message)
         return self.summaries.get(message.message_id) or summary(message)
+
+    async def history(
+        self, mailbox: str, *, since: datetime, until: datetime
+    ) -> AsyncIterator[Sequence[MessageSummary]]:
+        for batch in self.histories.get(mailbox, ()):
+            if isinstance(batch, Exception):
+                raise batch
+            yield [each for each in batch if since <= each.received < until]
 
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         self._fail(message)

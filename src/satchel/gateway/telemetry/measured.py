@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
 
 from satchel.contract.attachments import Attachment
@@ -40,6 +41,9 @@ class MeasuredSource:
     async def describe(self, message: MessageRef) -> MessageSummary:
         with self._measured("describe"):
             return await self._source.describe(message)
+
+    def history(self, mailbox: str, *, since: datetime, until: datetime) -> AsyncIterator[Sequence[MessageSummary]]:
+        return self._source.history(mailbox, since=since, until=until)
 
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         with self._measured("list"):

@@ -39,6 +39,10 @@ class Timing:
     now: Callable[[], float]
     steady: Callable[[], float]
 
+    def has_rested(self, sighting: Sighting) -> bool:
+        """Whether a file has not changed for as long as it takes to be complete."""
+        return self.now() - sighting.mtime_ns / 1e9 >= self.settle_seconds
+
 
 @dataclass
 class _Known:
@@ -139,7 +143,7 @@ class Arrivals:
             if state == known.state:
                 return
             for sighting in layout.sightings(known.store.entry):
-                yield from self._told(known, sighting, rested=self._has_rested(sighting))
+                yield from self._told(known, sighting, rested=self._timing.has_rested(sighting))
                 if sighting.place.key in known.seen:
                     fresh.add(sighting.place.key)
         except OSError as error:
@@ -192,9 +196,6 @@ class Arrivals:
         known.seen.add(place.key)
         mailbox = known.store.mailbox
         yield MessageRef(mailbox, message_id(mailbox, place), place.locator())
-
-    def _has_rested(self, sighting: Sighting) -> bool:
-        return self._timing.now() - sighting.mtime_ns / 1e9 >= self._timing.settle_seconds
 
     def _is_structural(self, path: str) -> bool:
         """Whether a changed path may mean that a mailbox came, or became another kind of mailbox."""

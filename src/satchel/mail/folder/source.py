@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from satchel.mail.folder.arrivals import Arrivals, Timing
 from satchel.mail.folder.content import FolderContent
 from satchel.mail.folder.emlfolder import EmlFolder
 from satchel.mail.folder.files import translate
+from satchel.mail.folder.history import messages_in
 from satchel.mail.folder.ids import (
     Layout,
     attachment_id,
@@ -42,6 +44,7 @@ from satchel.mail.source import (
     MessageRef,
     MessageSummary,
     NotDownloadable,
+    SourceUnavailable,
 )
 
 _THREADS = 8
@@ -49,6 +52,7 @@ _THREADS = 8
 _LONG_THREADS = 2
 _SHORT_BYTES = 8 * 1024 * 1024
 _HEADER_BYTES = 256 * 1024
+_HISTORY_BATCH = 200
 
 T = TypeVar("T")
 
@@ -116,6 +120,18 @@ class FolderSource:
         """
         return await self._read(message, self._describe)
 
+    async def history(
+        self, mailbox: str, *, since: datetime, until: datetime
+    ) -> AsyncIterator[Sequence[MessageSummary]]:
+        """See `MailSource.history`. Every message is read, since nothing but itself says when it was received."""
+        found, unreadable = messages_in(self._root, self._layouts, mailbox, self._timing.has_rested), 0
+        while refs := await self._threads.submit(lambda: list(islice(found, _HISTORY_BATCH))):
+            described = await asyncio.gather(*map(self._described, refs))
+            unreadable += sum(isinstance(each, SourceUnavailable) for each in described)
+            yield [each for each in described if isinstance(each, MessageSummary) and since <= each.received < until]
+        if unreadable:
+            raise SourceUnavailable(f"{unreadable} messages of the mailbox could not be read.")
+
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         """See `MailSource.list`; sizes are exact, found by counting."""
         return await self._read(message, self._list)
@@ -146,6 +162,15 @@ class FolderSource:
     async def aclose(self) -> None:
         for lane in (self._short, self._long):
             lane.threads.close()
+
+    async def _described(self, ref: MessageRef) -> MessageSummary | SourceUnavailable | None:
+        """Why a message has no envelope just now, or None where it is gone."""
+        try:
+            return await self.describe(ref)
+        except SourceUnavailable as error:
+            return error
+        except MessageNotFound:
+            return None
 
     async def _read(self, ref: MessageRef, read: Callable[[MessageRef, OpenMessage, int, _Lane], T]) -> T:
         return await self._in_turn(lambda lane: lane.threads.submit(lambda: self._with_message(ref, lane, read)))

@@ -6,7 +6,6 @@ Source: Graph, "message: delta" and "Use delta query to track changes".
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -15,21 +14,15 @@ from satchel.mail.graph import decode
 from satchel.mail.graph.errors import GraphRefusal, unusable
 from satchel.mail.graph.http import GraphHttp
 from satchel.mail.graph.ids import user_path
+from satchel.mail.graph.listed import LISTED_FIELDS, ListedMessage, summaries
 from satchel.mail.graph.wire import Page
 from satchel.mail.source import MessageRef, MessageSummary
 
 _PAGE_SIZE = "odata.maxpagesize=50"
-_FIELDS = f"{decode.MESSAGE_FIELDS},hasAttachments,isDraft"
 _FORGOTTEN = 410
 _FORGOTTEN_CODES = frozenset({"SyncStateNotFound", "SyncStateInvalid", "resyncRequired", "ResyncRequired"})
 # Messages do not come in the order of their receipt, and clocks differ.
 _OVERLAP = timedelta(hours=1)
-
-
-class _Changed(decode.WireMessage, frozen=True, rename="camel"):
-    has_attachments: Any = None
-    is_draft: Any = None
-    removed: Any = msgspec.field(name="@removed", default=None)
 
 
 class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -103,8 +96,8 @@ async def _round(http: GraphHttp, mailbox: str, folder: str, cursor: Cursor) -> 
         page = await http.get(
             cursor.link or f"{folder_path(mailbox, folder)}/messages/delta",
             mailbox=mailbox,
-            as_=Page[_Changed],
-            params=None if cursor.link else {"changeType": "created", "$select": _FIELDS},
+            as_=Page[ListedMessage],
+            params=None if cursor.link else {"changeType": "created", "$select": LISTED_FIELDS},
             prefer=[_PAGE_SIZE],
         )
         cursor = _after(page, cursor)
@@ -112,9 +105,7 @@ async def _round(http: GraphHttp, mailbox: str, folder: str, cursor: Cursor) -> 
         yield Step(
             messages=[decode.place(each).ref(mailbox) for each in found],
             cursor=_at_end(cursor) if cursor.is_round else cursor,
-            envelopes={summary.ref.message_id: summary for summary in _summaries(found, mailbox)}
-            if is_baseline
-            else {},
+            envelopes={summary.ref.message_id: summary for summary in summaries(found, mailbox)} if is_baseline else {},
             is_baseline=is_baseline,
         )
         if cursor.is_round:
@@ -128,7 +119,7 @@ def folder_path(mailbox: str, folder: str) -> str:
     return f"{user_path(mailbox)}/mailFolders/{quote(folder, safe='=')}"
 
 
-def _after(page: Page[_Changed], cursor: Cursor) -> Cursor:
+def _after(page: Page[ListedMessage], cursor: Cursor) -> Cursor:
     if not (page.next_link or page.delta_link):
         raise unusable("it says neither where to go on nor that it is the end")
     return msgspec.structs.replace(cursor, link=page.next_link or page.delta_link, is_round=page.next_link is None)
@@ -139,15 +130,11 @@ def _at_end(cursor: Cursor) -> Cursor:
     return Cursor(link=cursor.link, is_round=True, read_at=cursor.began_at)
 
 
-def _is_arrival(message: _Changed, since: datetime | None) -> bool:
-    if message.removed is not None or message.is_draft is True:
+def _is_arrival(message: ListedMessage, since: datetime | None) -> bool:
+    if not message.is_there:
         return False
     received = decode.received(message)
     return since is None or received is None or received >= since
-
-
-def _summaries(found: list[_Changed], mailbox: str) -> list[MessageSummary]:
-    return [decode.summary(each, mailbox, has_attachments=each.has_attachments is True) for each in found]
 
 
 def _is_forgotten(refusal: GraphRefusal) -> bool:

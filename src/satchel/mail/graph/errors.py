@@ -54,3 +54,8 @@ def translated(refusal: GraphRefusal) -> SourceError:
             str(refusal), upstream_status=refusal.status, retry_after_seconds=refusal.retry_after_seconds
         )
     return SourceError(str(refusal))
+
+
+def refused_mailbox(refusal: GraphRefusal) -> SourceError:
+    """The refusal of a call about a mailbox or a folder of it, as the port says it."""
+    return SourceError(str(refusal)) if is_gone(refusal) else translated(refusal)

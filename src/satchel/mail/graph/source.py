@@ -14,6 +14,8 @@ from satchel.mail.graph import decode
 from satchel.mail.graph.attachments import Attachments, both
 from satchel.mail.graph.bodies import AttachmentBodies
 from satchel.mail.graph.content import GraphContent, content_key
+from satchel.mail.graph.errors import GraphRefusal, refused_mailbox
+from satchel.mail.graph.history import read_history
 from satchel.mail.graph.http import GraphHttp
 from satchel.mail.graph.identity import Identity
 from satchel.mail.graph.ids import attachment_graph_id, attachment_path, message_path, read_locator
@@ -31,6 +33,7 @@ from satchel.mail.source import (
     MessageSummary,
     NotDownloadable,
     NotReady,
+    SourceError,
     SourceUnavailable,
 )
 
@@ -99,6 +102,19 @@ class GraphSource:
         # It may have answered under another id by now; the one by which it is known stays.
         place = replace(decode.place(found), graph_id=read_locator(message).graph_id)
         return replace(summary, ref=place.ref(mailbox))
+
+    async def history(
+        self, mailbox: str, *, since: datetime, until: datetime
+    ) -> AsyncIterator[Sequence[MessageSummary]]:
+        """See `MailSource.history`; as old messages are: by the pages they are on."""
+        if mailbox not in self._options.mailboxes:
+            raise SourceError("The settings name no such mailbox.")
+        try:
+            for folder in self._options.arrivals.folders:
+                async for page in read_history(self._http, mailbox, folder, since, until):
+                    yield page
+        except GraphRefusal as refusal:
+            raise refused_mailbox(refusal) from None
 
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
         """See `MailSource.list`. A size is exact once the content has been read to its end; before, it is that in the
