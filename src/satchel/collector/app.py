@@ -134,7 +134,7 @@ def _receiver_options(settings: CollectorSettings) -> ReceiverOptions:
         log.warning("webhook_secret_unset", advice="Whoever reaches the port is believed. Set webhook_secret.")
     return ReceiverOptions(
         path=settings.webhook_path,
-        secret=secret.get_secret_value() if secret is not None else None,
+        secrets=tuple(each.get_secret_value() for each in (secret, settings.webhook_secret_next) if each is not None),
         max_event_bytes=settings.max_event_bytes,
         max_pending_events=settings.max_pending_events,
         trust_has_attachments=settings.trust_has_attachments,

@@ -1,6 +1,7 @@
 """The webhook receiver (contract section 9): checks the secret, reads a bounded body, and answers what has happened."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,10 +35,11 @@ class Intake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReceiverOptions:
-    """`inline_timeout_seconds` None: queued mode. `secret` None: whoever reaches the port is believed."""
+    """`inline_timeout_seconds` None: queued mode. A sender may have any of the `secrets`, of which there are two while
+    it is changed; without one, whoever reaches the port is believed."""
 
     path: str
-    secret: str | None
+    secrets: tuple[str, ...]
     max_event_bytes: int
     max_pending_events: int
     trust_has_attachments: bool
@@ -58,7 +60,7 @@ class Receiver:
         self._options = options
 
     async def webhook(self, request: Request) -> Response:
-        if not _is_authorized(request.headers.get("authorization"), self._options.secret):
+        if not _is_authorized(request.headers.get("authorization"), self._options.secrets):
             return Response(status_code=401)
         if is_stopping(request.scope):
             answer = failure("The collector is stopping. Send it again later.")
@@ -105,12 +107,14 @@ def _inline_answer(progress: Progress) -> Response:
     return _answer(failure(counts) if progress.failed else success(counts))
 
 
-def _is_authorized(header: str | None, secret: str | None) -> bool:
-    if secret is None:
+def _is_authorized(header: str | None, secrets: Sequence[str]) -> bool:
+    if not secrets:
         return True
     scheme, _, given = (header or "").partition(" ")
-    same = hmac.compare_digest(given.strip().encode("latin-1", "replace"), secret.encode())
-    return same and scheme.lower() == "bearer"
+    token = given.strip().encode("latin-1", "replace")
+    # All are compared, so that the time does not tell which of them it was.
+    matches = [hmac.compare_digest(token, secret.encode()) for secret in secrets]
+    return any(matches) and scheme.lower() == "bearer"
 
 
 async def _read_at_most(request: Request, max_bytes: int) -> bytes | None:

@@ -1,9 +1,9 @@
 """The `[collector]` table of satchel.toml: every setting of the collector, its unit, its bounds and its default."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from satchel.collector.rules import Action, Rule
 from satchel.process.logs import LogSettings
@@ -77,6 +77,11 @@ class CollectorSettings(SettingsBase):
     webhook_secret: SecretStr | None = Field(
         default=None, min_length=1, description="The webhook's secret. Unset: whoever reaches the port is believed."
     )
+    webhook_secret_next: SecretStr | None = Field(
+        default=None,
+        min_length=1,
+        description="A second secret that is accepted beside it, while the sender's is changed.",
+    )
     mode: Literal["queued", "inline"] = Field(
         default="queued",
         description="queued: a webhook is answered once its event is on disk. inline: once the files are stored.",
@@ -133,6 +138,12 @@ class CollectorSettings(SettingsBase):
         description="Time that running downloads have to end; the rest is resumed at start.",
     )
     log: LogSettings = Field(default_factory=LogSettings, description="The log.")
+
+    @model_validator(mode="after")
+    def _next_to_a_secret(self) -> Self:
+        if self.webhook_secret_next is not None and self.webhook_secret is None:
+            raise ValueError("webhook_secret_next is set beside webhook_secret, or not at all")
+        return self
 
     @field_validator("webhook_path")
     @classmethod

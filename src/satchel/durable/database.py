@@ -106,22 +106,34 @@ def migrate(engine: sa.Engine, script_location: Path, *, version_table: str = "a
     """Bring a database to the newest revision of an Alembic folder, whose `env.py` calls `run_revisions()`.
 
     Safe when several processes start at once: one migrates, the others wait and find nothing to do. On SQLite the
-    whole upgrade is one transaction. Where there is nothing to do, nobody waits.
+    whole upgrade is one transaction, after which the file is written anew, so that nothing is left in it of what older
+    versions kept there. Where there is nothing to do, nobody waits.
     """
     config = Config()
     config.set_main_option("script_location", str(script_location).replace("%", "%%"))
-    if _is_newest(engine, config, version_table):
+    before = _revisions(engine, version_table)
+    if before == set(ScriptDirectory.from_config(config).get_heads()):
         return
     with _exclusive(engine) as connection:
         config.attributes["connection"] = connection
         config.attributes["version_table"] = version_table
         command.upgrade(config, "head")
+    if before and engine.dialect.name == "sqlite":
+        _write_anew(engine)
 
 
-def _is_newest(engine: sa.Engine, config: Config, version_table: str) -> bool:
+def _revisions(engine: sa.Engine, version_table: str) -> set[str]:
+    """None for a database that is new."""
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_heads()
-    return set(found) == set(ScriptDirectory.from_config(config).get_heads())
+        return set(MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_heads())
+
+
+def _write_anew(engine: sa.Engine) -> None:
+    # Another process may be at work on the file, or the disk be full: the upgrade stands all the same.
+    with suppress(sa.exc.OperationalError), engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql("VACUUM")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def run_revisions() -> None:

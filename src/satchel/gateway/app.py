@@ -31,6 +31,7 @@ from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.limits.rates import Limits
 from satchel.gateway.readiness import Readiness, source_probe
 from satchel.gateway.retention import Kept, keep
+from satchel.gateway.sealing import MasterKey
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import AccountSettings, GatewaySettings, TlsSettings, load_master_key
 from satchel.gateway.sources import Sources, name_message, open_sources
@@ -39,6 +40,7 @@ from satchel.gateway.store.audit import remove_events
 from satchel.gateway.store.content_facts import remove_unused_facts
 from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.history import remove_deliveries
+from satchel.gateway.store.secrets import advice_on, unreadable_secrets
 from satchel.gateway.telemetry.measured import TracedAdmission
 from satchel.gateway.telemetry.metrics import Metrics, MetricsServer
 from satchel.gateway.telemetry.readings import read_graph, read_intakes, read_notifications, read_subscriptions
@@ -289,14 +291,22 @@ async def _store(settings: GatewaySettings) -> AsyncIterator[Store]:
         store.close()
 
 
+async def _master_key(store: Store) -> MasterKey | None:
+    """The key that opens the secrets of all webhooks; None where they have none. Raises SettingsError."""
+    master_key = load_master_key()
+    unreadable = await store.call(unreadable_secrets, master_key)
+    if unreadable:
+        raise SettingsError(advice_on(unreadable))
+    return master_key
+
+
 @asynccontextmanager
 async def _deliveries(settings: GatewaySettings, store: Store, observers: Observers) -> AsyncIterator[Deliveries]:
+    master_key = await _master_key(store)
     engine = DurableEngine("satchel-gateway", sqlite_url(settings.data_dir / _ENGINE_FILE))
     sender = WebhookSender(settings.webhooks)
     on_attempt = observers.metrics.note_delivery if observers.metrics is not None else None
-    deliveries = Deliveries(
-        store, engine, sender, settings.webhooks, on_attempt=on_attempt, master_key=load_master_key()
-    )
+    deliveries = Deliveries(store, engine, sender, settings.webhooks, on_attempt=on_attempt, master_key=master_key)
     try:
         await engine.launch()
         yield deliveries

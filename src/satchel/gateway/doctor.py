@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from satchel.gateway.findings import Finding, warning
+from satchel.gateway.findings import Finding, failure, good, warning
 from satchel.gateway.graph.doctor import GraphDoctor
 from satchel.gateway.graph.verdicts import judge_folder
+from satchel.gateway.sealing import MasterKey
 from satchel.gateway.settings import AccountSettings, FolderSettings
 from satchel.gateway.sources import folder_source, graph_probe
+from satchel.gateway.store.secrets import advice_on, look_at_secrets
 from satchel.gateway.store.subscriptions import list_subscriptions
 from satchel.mail.source import SourceError
 
@@ -28,11 +30,19 @@ class Report:
 
 
 async def examine(
-    engine: sa.Engine, accounts: Mapping[str, AccountSettings], ids: Mapping[str, str]
+    engine: sa.Engine,
+    accounts: Mapping[str, AccountSettings],
+    ids: Mapping[str, str],
+    master_key: MasterKey | None,
 ) -> Sequence[Report]:
     """A report of each account. `ids` are those of the accounts in the database, by their names."""
     return [
-        Report(name, account.source, await _findings(engine, account, ids[name])) for name, account in accounts.items()
+        Report(
+            name,
+            account.source,
+            [*await _findings(engine, account, ids[name]), *_look_at_secrets(engine, ids[name], master_key)],
+        )
+        for name, account in accounts.items()
     ]
 
 
@@ -48,6 +58,16 @@ async def _findings(engine: sa.Engine, account: AccountSettings, account_id: str
         return found
     async with aclosing(graph_probe(account.graph)) as prober:
         return await GraphDoctor(account.graph, prober, list_subscriptions(engine, account_id)).examine()
+
+
+def _look_at_secrets(engine: sa.Engine, account_id: str, master_key: MasterKey | None) -> Sequence[Finding]:
+    found = look_at_secrets(engine, master_key, account_id)
+    if found.unreadable:
+        count = f"{len(found.unreadable)} of {found.count}"
+        return [
+            failure("secrets", f"Secrets of webhooks cannot be opened: {count}.", advice_on(found.unreadable)),
+        ]
+    return [good("secrets", "The master key opens the secrets of all webhooks.")] if found.count else []
 
 
 async def _look_at_folder(settings: FolderSettings) -> Finding:

@@ -35,7 +35,7 @@ def doctor(account: OfAccount = None, json: Json = False, config: ConfigFile = N
             # Raises for one that the settings do not name.
             office.acting(account)
         wanted = {name: each for name, each in office.accounts.items() if account in {None, name}}
-        reports = asyncio.run(examine(office.engine, wanted, office.ids))
+        reports = asyncio.run(examine(office.engine, wanted, office.ids, office.master_key()))
     verdict = worst(finding for report in reports for finding in report.findings)
     if json:
         print_json({"verdict": verdict, "accounts": reports})

@@ -98,10 +98,10 @@ def cancel_rotation(
         return _write(connection, _rotating(connection, identifier, account_id), actor, sealed_next_secret=None)
 
 
-def look_at_secrets(engine: sa.Engine, master_key: MasterKey | None) -> SealedSecrets:
-    """Try to open every secret."""
+def look_at_secrets(engine: sa.Engine, master_key: MasterKey | None, account_id: str | None = None) -> SealedSecrets:
+    """Try to open every secret, of one account or of all."""
     with engine.connect() as connection:
-        found = list(_sealed(connection))
+        found = [one for one in _sealed(connection) if account_id in {None, one.account_id}]
     unreadable = []
     for one in found:
         try:
