@@ -1,56 +1,31 @@
 """Webhook attempts over real connections to receivers that behave well and badly (contract section 8)."""
 
 import asyncio
-import ssl
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+import gzip
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
 from satchel import __version__
+from satchel.contract.signing import new_secret, verify
 from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.webhooks.decision import Outcome
 from satchel.gateway.webhooks.sender import WebhookSender
+from tests.contracts.name_server import AskingResolver, name_server
+from tests.contracts.webhook_receivers import BODY, LOCAL, Receiver, answering, attempt, started, talking
 
-BODY = b'{"id": "m"}'
-LOCAL = WebhookSettings(allow_http=True, allowed_networks=["127.0.0.0/8", "::1"], timeout_seconds=1.0)
-_SELF_SIGNED = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "1")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass
-class Receiver:
-    """Answers by its handler and remembers what it was sent."""
-
-    url: str = ""
-    handler: Handler | None = None
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append((request.method, dict(request.headers), await request.read()))
-        assert self.handler is not None
-        return await self.handler(request)
-
-
-async def started(receiver: Receiver, tls: ssl.SSLContext | None = None) -> web.AppRunner:
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", receiver.handle)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    receiver.url = f"{'https' if tls else 'http'}://{host}:{port}/webhook"
-    return runner
+NOW = datetime(2026, 7, 1, 12, 0, 30, 700_000, tzinfo=UTC)
+SUCCESS = b'{"status": "success"}'
+READ_BYTES = 65536
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
+    receiver = Receiver(handler=answering(200, SUCCESS))
     runner = await started(receiver)
     yield receiver
     await runner.cleanup()
@@ -58,34 +33,38 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def sender() -> AsyncIterator[WebhookSender]:
-    sender = WebhookSender(LOCAL)
+    sender = WebhookSender(LOCAL, now=lambda: NOW)
     yield sender
     await sender.aclose()
 
 
-def answering(status: int, body: bytes = b"", **headers: str) -> Handler:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        return web.Response(status=status, body=body, headers=headers)
-
-    return answer
-
-
 async def test_what_is_sent(receiver: Receiver, sender: WebhookSender) -> None:
-    receiver.handler = answering(200, b'{"status": "success"}')
     outcome = await sender.post(receiver.url, ["s" * 16], BODY, webhook_id="d-1")
-    assert outcome == Outcome(200, b'{"status": "success"}')
+    assert outcome == Outcome(200, SUCCESS)
     ((method, headers, body),) = receiver.requests
     assert (method, body) == ("POST", BODY)
     assert headers["Content-Type"] == "application/json"
     assert headers["User-Agent"] == f"Satchel/{__version__}"
     assert headers["Authorization"] == f"Bearer {'s' * 16}"
     assert headers["webhook-id"] == "d-1"
+    assert headers["webhook-timestamp"] == str(int(NOW.timestamp()))
+    assert verify("s" * 16, headers, body, now=NOW) == "d-1"
 
 
-async def test_without_a_secret_there_is_no_authorization(receiver: Receiver, sender: WebhookSender) -> None:
-    receiver.handler = answering(200)
+async def test_the_first_secret_is_the_bearer_and_all_of_them_sign(receiver: Receiver, sender: WebhookSender) -> None:
+    secrets = [new_secret(), new_secret()]
+    await sender.post(receiver.url, secrets, BODY, webhook_id="d-1")
+    ((_, headers, body),) = receiver.requests
+    assert headers["Authorization"] == f"Bearer {secrets[0]}"
+    for secret in secrets:
+        assert verify(secret, headers, body, now=NOW) == "d-1"
+
+
+async def test_without_a_secret_there_is_nothing_to_tell_it_by(receiver: Receiver, sender: WebhookSender) -> None:
     await sender.post(receiver.url, [], BODY, webhook_id="d-1")
-    assert "Authorization" not in receiver.requests[0][1]
+    headers = receiver.requests[0][1]
+    assert not {"Authorization", "webhook-signature"} & set(headers)
+    assert headers["webhook-id"] == "d-1"
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 400, 404, 429, 500, 503])
@@ -108,7 +87,16 @@ async def test_cookies_are_not_kept(receiver: Receiver, sender: WebhookSender) -
     assert "Cookie" not in receiver.requests[1][1]
 
 
-async def test_an_endless_answer_is_read_to_a_bound(receiver: Receiver, sender: WebhookSender) -> None:
+async def test_http_is_refused_unless_allowed(receiver: Receiver) -> None:
+    sender = WebhookSender(WebhookSettings(allowed_networks=["127.0.0.0/8", "::1"]))
+    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
+    await sender.aclose()
+    assert outcome == Outcome(error="refused_endpoint", refused=True)
+
+
+async def test_an_answer_is_read_to_a_bound_and_the_connection_dropped(
+    receiver: Receiver, sender: WebhookSender
+) -> None:
     sent = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -121,121 +109,145 @@ async def test_an_endless_answer_is_read_to_a_bound(receiver: Receiver, sender: 
 
     receiver.handler = endless
     outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
-    assert (outcome.status, len(outcome.answer)) == (200, 65536)
+    assert outcome == Outcome(200, b"x" * READ_BYTES, is_cut=True)
     assert sent < 20_000_000
 
 
-async def test_a_receiver_that_does_not_answer(receiver: Receiver, sender: WebhookSender) -> None:
-    async def silent(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(60)
-        return web.Response()
-
-    receiver.handler = silent
-    assert await sender.post(receiver.url, [], BODY, webhook_id="d-1") == Outcome(error="timeout")
-
-
-async def test_a_receiver_that_hangs_up(receiver: Receiver, sender: WebhookSender) -> None:
-    async def hang_up(request: web.Request) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
-
-    receiver.handler = hang_up
+@pytest.mark.parametrize(("size", "is_cut"), [(READ_BYTES, False), (READ_BYTES + 1, True), (10_000_000, True)])
+async def test_the_bound(receiver: Receiver, sender: WebhookSender, size: int, is_cut: bool) -> None:
+    receiver.handler = answering(200, b"x" * size)
     outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
-    assert outcome.status is None
-    assert outcome.error is not None
-    assert not outcome.refused
+    assert (len(outcome.answer), outcome.is_cut) == (READ_BYTES, is_cut)
 
 
-async def test_an_answer_that_breaks_off(receiver: Receiver, sender: WebhookSender) -> None:
-    async def break_off(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Length": "100"})
-        await response.prepare(request)
-        await response.write(b'{"status": "success"}')
-        assert request.transport is not None
-        request.transport.close()
-        return response
+async def test_a_compressed_answer_is_not_unpacked(receiver: Receiver, sender: WebhookSender) -> None:
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    receiver.handler = answering(200, bomb, **{"Content-Encoding": "gzip"})
+    assert await sender.post(receiver.url, [], BODY, webhook_id="d-1") == Outcome(200, bomb)
+    assert receiver.requests[0][1]["Accept-Encoding"] == "identity"
 
-    receiver.handler = break_off
-    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
-    assert outcome.status is None
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(b"HTTP/1.0 200 OK\r\n\r\n" + SUCCESS, id="HTTP/1.0, until the end"),
+        pytest.param(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n" + SUCCESS,
+            id="interim answers first",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b'9;x=y\r\n{"status"\r\nc\r\n: "success"}\r\n0\r\nTrailer: t\r\n\r\n',
+            id="chunked",
+        ),
+        pytest.param(b"HTTP/1.1 200\r\nContent-Length: 21\r\n\r\n" + SUCCESS, id="no reason"),
+    ],
+)
+async def test_answers_that_are_understood(wire: bytes) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(wire)
+
+    async with talking(speak) as url:
+        assert await attempt(url) == Outcome(200, SUCCESS)
+
+
+@pytest.mark.parametrize(
+    ("wire", "error"),
+    [
+        pytest.param(b"", "disconnected", id="closed before the head"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-", "disconnected", id="closed in the head"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", "disconnected", id="nothing after an interim answer"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + SUCCESS, "disconnected", id="a short body"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n" + SUCCESS, "disconnected", id="a lost chunk"
+        ),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "not_http", id="a broken chunk"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n" + SUCCESS + b"more", "not_http", id="more than announced"
+        ),
+        pytest.param(b"<html>200 OK</html>\r\n", "not_http", id="HTTP/0.9"),
+        pytest.param(b"SSH-2.0-x\r\n\r\n", "not_http", id="another protocol"),
+        pytest.param(b"\x15\x03\x01\x00\x02\x02\x28" * 3, "not_http", id="TLS"),
+        pytest.param(b"HTTP/1.1 banana\r\n\r\n", "not_http", id="no status"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 100_000 + b"\r\n\r\n", "not_http", id="a huge header"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(5000)) + b"\r\n",
+            "not_http",
+            id="very many headers",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", "not_http", id="two lengths"
+        ),
+    ],
+)
+async def test_answers_that_are_none(wire: bytes, error: str) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(wire)
+        await writer.drain()
+
+    async with talking(speak) as url:
+        assert await attempt(url) == Outcome(error=error)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{"],
+    ids=["before the head", "in the head", "before the body", "in the body"],
+)
+async def test_connections_that_are_reset(wire: bytes) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(wire)
+        await writer.drain()
+        # Lets the client read what has come, which a reset throws away.
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    async with talking(speak) as url:
+        outcome = await attempt(url)
+    assert outcome.error == "disconnected" or (wire.endswith(b"{") and outcome == Outcome(200, b"{"))
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"],
+    ids=["silence", "no body", "a drop now and then"],
+)
+async def test_the_limit_holds_for_the_whole_attempt(wire: bytes) -> None:
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(wire)
+        while True:
+            await asyncio.sleep(0.1)
+            if wire.endswith(b"OK\r\n\r\n"):
+                writer.write(b"x")
+            await writer.drain()
+            if reader.at_eof():
+                return
+
+    async with talking(speak) as url:
+        assert await attempt(url) == Outcome(error="timeout")
+
+
+async def test_the_limit_holds_while_it_connects() -> None:
+    """A server whose queue of connections is full lets further ones wait."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        assert await attempt(f"http://127.0.0.1:{listening.getsockname()[1]}/") == Outcome(error="timeout")
 
 
 async def test_nobody_listens(sender: WebhookSender) -> None:
     assert await sender.post("http://127.0.0.1:9/", [], BODY, webhook_id="d-1") == Outcome(error="cannot_connect")
 
 
-async def test_what_speaks_no_http(sender: WebhookSender) -> None:
-    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"SSH-2.0-x\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(babble, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        outcome = await sender.post(f"http://127.0.0.1:{port}/", [], BODY, webhook_id="d-1")
-    assert outcome.status is None
-    assert outcome.error is not None
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "localhost",
-        "[::1]",
-        "0.0.0.0",
-        "[::ffff:127.0.0.1]",
-        "127\N{IDEOGRAPHIC FULL STOP}0.0.1",
-        "\N{FULLWIDTH DIGIT ONE}27.0.0.1",
-        "\N{CIRCLED DIGIT ONE}27.0.0.1",
-    ],
-)
-async def test_addresses_inside_are_refused_before_anything_is_sent(receiver: Receiver, host: str) -> None:
-    receiver.handler = answering(200)
-    sender = WebhookSender(WebhookSettings(allow_http=True))
-    outcome = await sender.post(receiver.url.replace("127.0.0.1", host), [], BODY, webhook_id="d-1")
-    await sender.aclose()
-    assert outcome == Outcome(error="refused_address", refused=True)
-    assert receiver.requests == []
-
-
-@pytest.mark.parametrize("host", ["127.1", "0x7f000001", "2130706433", "127.0.0.1."])
-async def test_other_ways_to_write_an_address_lead_nowhere(receiver: Receiver, host: str) -> None:
-    receiver.handler = answering(200)
-    sender = WebhookSender(WebhookSettings(allow_http=True))
-    outcome = await sender.post(receiver.url.replace("127.0.0.1", host), [], BODY, webhook_id="d-1")
-    await sender.aclose()
-    assert outcome.status is None
-    assert receiver.requests == []
-
-
-@pytest.mark.parametrize("host", ["a..example.com", f"{'a' * 64}.example.com"])
-async def test_a_host_that_can_be_no_name_is_refused(sender: WebhookSender, host: str) -> None:
-    assert await sender.post(f"http://{host}/", [], BODY, webhook_id="d-1") == Outcome(
-        error="refused_endpoint", refused=True
-    )
-
-
-async def test_http_is_refused_unless_allowed(receiver: Receiver) -> None:
-    sender = WebhookSender(WebhookSettings(allowed_networks=["127.0.0.0/8", "::1"]))
-    outcome = await sender.post(receiver.url, [], BODY, webhook_id="d-1")
-    await sender.aclose()
-    assert outcome == Outcome(error="refused_endpoint", refused=True)
-
-
-async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path, sender: WebhookSender) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        [*_SELF_SIGNED, "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    receiver = Receiver(handler=answering(200))
-    runner = await started(receiver, context)
-    outcome = await sender.post(receiver.url, ["s" * 16], BODY, webhook_id="d-1")
-    await runner.cleanup()
-    assert outcome == Outcome(error="certificate")
-    assert receiver.requests == []
+async def test_a_name_that_nobody_has() -> None:
+    async with name_server({}) as address:
+        sender = WebhookSender(LOCAL, resolver=AskingResolver(address))
+        outcome = await sender.post("http://nobody.example.test/", [], BODY, webhook_id="d-1")
+        await sender.aclose()
+    assert outcome == Outcome(error="unknown_host")

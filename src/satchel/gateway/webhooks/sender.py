@@ -82,8 +82,13 @@ class WebhookSender:
         try:
             endpoint = self._policy.check(url)
             async with self._session.post(endpoint, data=body, headers=headers, allow_redirects=False) as response:
-                answer = await _read_at_most(response.content, _MAX_ANSWER_BYTES)
-                return Outcome(response.status, answer, response.headers.get("Retry-After"))
+                answer = await _read_at_most(response.content, _MAX_ANSWER_BYTES + 1)
+                return Outcome(
+                    response.status,
+                    answer[:_MAX_ANSWER_BYTES],
+                    response.headers.get("Retry-After"),
+                    is_cut=len(answer) > _MAX_ANSWER_BYTES,
+                )
         except (RefusedEndpoint, aiohttp.ClientError, OSError) as error:
             return _without_answer(error)
 
