@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
+from yarl import URL
 
 from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.webhooks.decision import Outcome
-from satchel.gateway.webhooks.egress import STRICT, RefusedEndpoint
+from satchel.gateway.webhooks.egress import STRICT, EgressPolicy, RefusedEndpoint
 from satchel.gateway.webhooks.sender import WebhookSender
 from tests.contracts.rebinding import Listeners
 from tests.contracts.webhook_receivers import Receiver, answering, started
@@ -171,6 +172,14 @@ async def test_forms_that_are_read_in_more_than_one_way_are_refused(listeners: L
 def test_they_are_refused_already_where_a_webhook_is_added(host: str) -> None:
     with pytest.raises(RefusedEndpoint):
         STRICT.check(f"https://{host}:8443/webhook")
+
+
+async def test_the_socket_is_the_last_to_look(listeners: Listeners, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EgressPolicy, "check", lambda _self, url: URL(url))
+    hosts = ("127.0.0.1", "[::1]", "[::1%25lo]", "[::ffff:127.1]", "[::ffff:0x7f.1]")
+    refused = Outcome(error="refused_address", refused=True)
+    assert await ends(hosts, listeners.port) == {host: {refused} for host in hosts}
+    assert listeners.connections == dict.fromkeys(LOOPBACK, 0)
 
 
 async def test_the_listeners_are_there_and_answer_where_they_are_allowed(listeners: Listeners) -> None:
