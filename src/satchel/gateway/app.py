@@ -30,6 +30,9 @@ from satchel.gateway.intake import Intake, are_caught_up
 from satchel.gateway.limits.opening import open_limits
 from satchel.gateway.limits.rates import Limits
 from satchel.gateway.readiness import Readiness, source_probe
+from satchel.gateway.reports.reporting import Reporting
+from satchel.gateway.reports.results import RESULTS_LIVE
+from satchel.gateway.reports.runs import ReportRuns
 from satchel.gateway.retention import Kept, keep
 from satchel.gateway.sealing import MasterKey
 from satchel.gateway.service import AttachmentService
@@ -40,14 +43,23 @@ from satchel.gateway.store.audit import remove_events
 from satchel.gateway.store.content_facts import remove_unused_facts
 from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.history import remove_deliveries
+from satchel.gateway.store.reports import remove_runs
 from satchel.gateway.store.secrets import advice_on, unreadable_secrets
 from satchel.gateway.telemetry.measured import TracedAdmission
 from satchel.gateway.telemetry.metrics import Metrics, MetricsServer
-from satchel.gateway.telemetry.readings import read_graph, read_intakes, read_notifications, read_subscriptions
+from satchel.gateway.telemetry.readings import (
+    read_deliveries,
+    read_graph,
+    read_intakes,
+    read_notifications,
+    read_subscriptions,
+)
 from satchel.gateway.telemetry.spans import Tracing
 from satchel.gateway.telemetry.tracing import open_tracing
+from satchel.gateway.texts import MessageTexts
 from satchel.gateway.webhooks.delivery import Deliveries
-from satchel.gateway.webhooks.sender import WebhookSender
+from satchel.gateway.webhooks.opening import open_deliveries
+from satchel.gateway.webhooks.standing import DeliveryStanding
 from satchel.process.garbage import look_for_garbage_seldom
 from satchel.process.lock import data_folder_lock
 from satchel.process.logs import configure_logs
@@ -77,6 +89,7 @@ class _Served:
 
     accounts: Mapping[str, AccountSettings]
     sources: Sources
+    reporting: Reporting
     intakes: Sequence[Intake] = ()
 
     def checks(self) -> dict[str, bool]:
@@ -98,17 +111,20 @@ async def serve(settings: GatewaySettings) -> None:
     configure_logs(settings.log)
     raise_open_files()
     with data_folder_lock(settings.data_dir, "gateway"):
-        async with (
-            _store(settings) as store,
-            _observers(settings, store) as observers,
-            _deliveries(settings, store, observers) as deliveries,
-        ):
+        async with _store(settings) as store, _observers(settings, store) as observers:
             accounts = await _accounts(settings, store)
-            async with open_sources(accounts, store, observers) as sources:
+            async with (
+                open_sources(accounts, store, observers) as sources,
+                _durable_work(settings, store, sources, observers) as (deliveries, report_runs),
+            ):
                 intakes = _intakes(settings, accounts, sources, store, deliveries)
-                served = _Served(accounts, sources, intakes)
+                served = _Served(accounts, sources, Reporting(store, on_begun=report_runs.wake), intakes)
                 async with _api(settings, store, served, observers) as server:
-                    besides = [deliveries.run(), *_housekeeping(settings, store, served, observers.metrics)]
+                    besides = [
+                        report_runs.run(),
+                        *_looking_after(deliveries, store, observers.metrics),
+                        *_housekeeping(settings, store, served, observers.metrics),
+                    ]
                     await _serve_and_take_in(server, intakes, besides)
     log.info("gateway_stopped")
 
@@ -125,7 +141,7 @@ async def serve_api(settings: GatewaySettings) -> None:
         accounts = await _accounts(settings, store)
         async with (
             open_sources(accounts, store, observers) as sources,
-            _api(settings, store, _Served(accounts, sources), observers) as server,
+            _api(settings, store, _Served(accounts, sources, Reporting(store)), observers) as server,
         ):
             look_for_garbage_seldom()
             log.info("gateway_starting", version=__version__, python=sys.version.split()[0], api_only=True)
@@ -148,6 +164,7 @@ async def _api(settings: GatewaySettings, store: Store, served: _Served, observe
         application = build_application(
             _admission(store, limits, served, service, observers.tracing),
             service,
+            served.reporting,
             Readiness(store, probes, (served.checks, limit_checks)).checks,
             options=ApiOptions(
                 public_url=settings.public_url,
@@ -250,6 +267,7 @@ def _housekeeping(
     work = [
         keep(store, Kept("audit_events", settings.audit_days, remove_events)),
         keep(store, Kept("deliveries", settings.delivery_days, remove_deliveries)),
+        keep(store, Kept("report_runs", RESULTS_LIVE.days, remove_runs)),
     ]
     if metrics is not None:
         read_intakes(metrics, served.intakes)
@@ -260,6 +278,15 @@ def _housekeeping(
             read_subscriptions(metrics, standing)
             work.append(standing.keep())
     return work
+
+
+def _looking_after(deliveries: Deliveries, store: Store, metrics: Metrics | None) -> list[Coroutine[Any, Any, None]]:
+    """What nobody works on is found; what waits is measured."""
+    if metrics is None:
+        return [deliveries.run()]
+    standing = DeliveryStanding(store)
+    read_deliveries(metrics, deliveries, standing)
+    return [deliveries.run(), standing.keep()]
 
 
 async def _serve_and_take_in(
@@ -301,15 +328,23 @@ async def _master_key(store: Store) -> MasterKey | None:
 
 
 @asynccontextmanager
-async def _deliveries(settings: GatewaySettings, store: Store, observers: Observers) -> AsyncIterator[Deliveries]:
-    master_key = await _master_key(store)
+async def _durable_work(
+    settings: GatewaySettings, store: Store, sources: Sources, observers: Observers
+) -> AsyncIterator[tuple[Deliveries, ReportRuns]]:
+    """What an earlier process left is taken up at once, so the sources that it may ask are open already."""
     engine = DurableEngine("satchel-gateway", sqlite_url(settings.data_dir / _ENGINE_FILE))
-    sender = WebhookSender(settings.webhooks)
-    on_attempt = observers.metrics.note_delivery if observers.metrics is not None else None
-    deliveries = Deliveries(store, engine, sender, settings.webhooks, on_attempt=on_attempt, master_key=master_key)
-    try:
-        await engine.launch()
-        yield deliveries
-    finally:
-        await engine.shutdown(grace_seconds=_DELIVERY_GRACE_SECONDS)
-        await sender.aclose()
+    async with open_deliveries(
+        settings.webhooks,
+        store,
+        engine,
+        MessageTexts(sources.by_account),
+        master_key=await _master_key(store),
+        on_attempt=observers.metrics.note_delivery if observers.metrics is not None else None,
+    ) as deliveries:
+        report_runs = ReportRuns(store, engine)
+        try:
+            await engine.launch()
+            yield deliveries, report_runs
+        finally:
+            deliveries.stop()
+            await engine.shutdown(grace_seconds=_DELIVERY_GRACE_SECONDS)

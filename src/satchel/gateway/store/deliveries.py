@@ -1,17 +1,18 @@
-"""Deliveries and their attempts: begun before the POST, finished after it, so that a crash leaves a trace."""
+"""Deliveries that wait, and the lanes they wait in: written down together, so that none is missed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
-from satchel.gateway.store.tables import deliveries, delivery_attempts, mailboxes, messages, webhooks
-from satchel.gateway.webhooks.decision import Decision, DeliveryStatus, Outcome
+from satchel.gateway.store.tables import deliveries, delivery_lanes, webhooks
+from satchel.gateway.webhooks.decision import DeliveryStatus
 
-INTERRUPTED = "interrupted"
 WEBHOOK_OFF = "webhook_off"
+_FIRST_RUN = 1
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,117 +24,103 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingDelivery:
-    """A delivery that waits: its next attempt is the `attempt`-th that counts, due at `due_at`."""
+class Waiting:
+    """How much waits, since when the oldest of it, and how many webhooks are paused."""
 
-    delivery_id: str
-    attempt: int
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class BegunAttempt:
-    """What an attempt needs; `number` is its place in the history, `attempt` in the count towards the bound."""
-
-    delivery_id: str
-    number: int
-    attempt: int
-    url: str
-    webhook_id: str
-    sealed_secret: str | None
-    mailbox: str
-    message: sa.Row[*tuple[Any, ...]]
+    deliveries: int = 0
+    oldest_created_at: datetime | None = None
+    paused_webhooks: int = 0
 
 
-def pending_deliveries(
-    engine: sa.Engine, *, due_before: datetime, limit: int, lanes: Collection[Lane] | None = None
-) -> Sequence[PendingDelivery]:
-    """Unfinished deliveries that were due before an instant, the longest due first; of some lanes, or of all."""
-    query = sa.select(deliveries.c.id, deliveries.c.attempts, deliveries.c.next_attempt_at).where(
-        deliveries.c.status == DeliveryStatus.PENDING, deliveries.c.next_attempt_at < due_before
+def add_deliveries(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], now: datetime) -> frozenset[Lane]:
+    """Write down new deliveries in the caller's transaction, pending and due at once. Their lanes are due then, too."""
+    pending = {"status": DeliveryStatus.PENDING, "attempts": 0, "created_at": now, "next_attempt_at": now}
+    if rows:
+        connection.execute(sa.insert(deliveries), [{**row, **pending} for row in rows])
+    lanes = frozenset(Lane(row["webhook_id"], row["mailbox_id"]) for row in rows)
+    _make_due(connection, lanes, now)
+    return lanes
+
+
+def make_pending(connection: sa.Connection, delivery_ids: Sequence[str], now: datetime) -> None:
+    """Let deliveries begin anew in the caller's transaction, whatever became of them: all attempts are before them."""
+    is_one = deliveries.c.id.in_(delivery_ids)
+    anew = {"attempts": 0, "next_attempt_at": now, "finished_at": None, "text_missing_since": None}
+    connection.execute(sa.update(deliveries).where(is_one).values(status=DeliveryStatus.PENDING, **anew))
+    query = sa.select(deliveries.c.webhook_id, deliveries.c.mailbox_id).where(is_one).distinct()
+    _make_due(connection, {Lane(*row) for row in connection.execute(query)}, now)
+
+
+def make_all_due(connection: sa.Connection, webhook_id: str, now: datetime) -> None:
+    """Let what waits for a webhook be due in the caller's transaction, whatever its pauses."""
+    is_waiting = sa.and_(
+        deliveries.c.webhook_id == webhook_id,
+        deliveries.c.status == DeliveryStatus.PENDING,
+        deliveries.c.next_attempt_at > now,
     )
-    if lanes is not None:
-        pairs = [(lane.webhook_id, lane.mailbox_id) for lane in lanes]
-        query = query.where(sa.tuple_(deliveries.c.webhook_id, deliveries.c.mailbox_id).in_(pairs))
+    connection.execute(sa.update(deliveries).where(is_waiting).values(next_attempt_at=now))
+    is_lane = sa.and_(delivery_lanes.c.webhook_id == webhook_id, delivery_lanes.c.due_at.is_not(None))
+    connection.execute(sa.update(delivery_lanes).where(is_lane).values(due_at=now))
+
+
+def find_waiting_lanes(engine: sa.Engine, now: datetime) -> None:
+    """Make each lane due in which something waits and nobody would look: what a hand in the database has left."""
+    query = sa.select(deliveries.c.webhook_id, deliveries.c.mailbox_id).where(
+        deliveries.c.status == DeliveryStatus.PENDING,
+        ~sa.exists().where(
+            delivery_lanes.c.webhook_id == deliveries.c.webhook_id,
+            delivery_lanes.c.mailbox_id == deliveries.c.mailbox_id,
+            delivery_lanes.c.due_at.is_not(None),
+        ),
+    )
+    with engine.begin() as connection:
+        _make_due(connection, {Lane(*row) for row in connection.execute(query.distinct())}, now)
+
+
+def due_lanes(engine: sa.Engine, due_by: datetime | None) -> Sequence[Lane]:
+    """The lanes that somebody has to look at by an instant (None: ever), the longest due first; none of paused
+    webhooks, and all with something left of those that are off."""
+    is_due = sa.true() if due_by is None else sa.or_(delivery_lanes.c.due_at <= due_by, _IS_OFF)
+    query = sa.select(delivery_lanes.c.webhook_id, delivery_lanes.c.mailbox_id).join_from(delivery_lanes, webhooks)
+    query = query.where(delivery_lanes.c.due_at.is_not(None), _IS_AT_WORK, is_due)
     with engine.connect() as connection:
-        found = connection.execute(query.order_by(deliveries.c.next_attempt_at).limit(limit))
-        return [PendingDelivery(row.id, row.attempts + 1, row.next_attempt_at) for row in found]
+        return [Lane(*row) for row in connection.execute(query.order_by(delivery_lanes.c.due_at))]
 
 
-def begin_attempt(engine: sa.Engine, delivery_id: str, attempt: int) -> BegunAttempt | None:
-    """Write down that an attempt starts now; None where there is nothing (more) to attempt.
-
-    An attempt that an earlier process began and never finished is closed as interrupted: its outcome is unknown, it
-    does not count, and the receiver may see the message twice. A delivery whose webhook is off is cancelled.
-    """
-    now = datetime.now(UTC)
-    with engine.begin() as connection:
-        row = _delivery(connection, delivery_id)
-        if row is None or row.status != DeliveryStatus.PENDING or row.attempts + 1 != attempt:
-            return None
-        attempts = sa.and_(delivery_attempts.c.delivery_id == delivery_id, delivery_attempts.c.finished_at.is_(None))
-        connection.execute(sa.update(delivery_attempts).where(attempts).values(finished_at=now, error=INTERRUPTED))
-        if not row.enabled or row.removed_at is not None:
-            _close(connection, delivery_id, status=DeliveryStatus.CANCELLED, finished_at=now, last_error=WEBHOOK_OFF)
-            return None
-        highest = sa.select(sa.func.max(delivery_attempts.c.number)).where(
-            delivery_attempts.c.delivery_id == delivery_id
-        )
-        number = (connection.scalar(highest) or 0) + 1
-        connection.execute(
-            sa.insert(delivery_attempts), [{"delivery_id": delivery_id, "number": number, "started_at": now}]
-        )
-        message = connection.execute(sa.select(messages).where(messages.c.id == row.message_row_id)).one()
-        return BegunAttempt(
-            delivery_id, number, attempt, row.url, row.webhook_id, row.sealed_secret, row.address, message
-        )
+def runs_to_begin(engine: sa.Engine, lanes: Collection[Lane]) -> Mapping[Lane, int]:
+    """The number of the next run of each lane in which something waits; none of paused webhooks."""
+    columns = delivery_lanes.c
+    pairs = [(lane.webhook_id, lane.mailbox_id) for lane in lanes]
+    query = sa.select(columns.webhook_id, columns.mailbox_id, columns.run).join_from(delivery_lanes, webhooks)
+    query = query.where(sa.tuple_(columns.webhook_id, columns.mailbox_id).in_(pairs))
+    with engine.connect() as connection:
+        found = connection.execute(query.where(columns.due_at.is_not(None), _IS_AT_WORK))
+        return {Lane(row.webhook_id, row.mailbox_id): row.run for row in found}
 
 
-def finish_attempt(engine: sa.Engine, begun: BegunAttempt, outcome: Outcome, decision: Decision) -> datetime | None:
-    """Write down how an attempt ended and what follows; the time of the next attempt, if there is to be one."""
-    now = datetime.now(UTC)
-    waiting = decision.status is DeliveryStatus.PENDING
-    next_attempt_at = now + timedelta(seconds=decision.wait_seconds) if waiting else None
-    with engine.begin() as connection:
-        connection.execute(
-            sa.update(delivery_attempts)
-            .where(delivery_attempts.c.delivery_id == begun.delivery_id, delivery_attempts.c.number == begun.number)
-            .values(finished_at=now, status_code=outcome.status, error=decision.error, answer=outcome.answer_text)
-        )
-        _close(
-            connection,
-            begun.delivery_id,
-            status=decision.status,
-            attempts=begun.attempt,
-            next_attempt_at=next_attempt_at,
-            finished_at=None if waiting else now,
-            last_status_code=outcome.status,
-            last_error=decision.error,
-            last_answer=outcome.answer_text,
-        )
-    return next_attempt_at
-
-
-def _delivery(connection: sa.Connection, delivery_id: str) -> sa.Row[*tuple[Any, ...]] | None:
-    query = (
-        sa.select(
-            deliveries.c.status,
-            deliveries.c.attempts,
-            deliveries.c.message_row_id,
-            webhooks.c.url,
-            deliveries.c.webhook_id,
-            webhooks.c.sealed_secret,
-            webhooks.c.enabled,
-            webhooks.c.removed_at,
-            mailboxes.c.address,
-        )
-        .join_from(deliveries, webhooks)
-        .join(messages, messages.c.id == deliveries.c.message_row_id)
-        .join(mailboxes, mailboxes.c.id == messages.c.mailbox_id)
-        .where(deliveries.c.id == delivery_id)
+def count_waiting(engine: sa.Engine) -> Waiting:
+    """What waits, over all accounts."""
+    query = sa.select(sa.func.count(), sa.func.min(deliveries.c.created_at)).where(
+        deliveries.c.status == DeliveryStatus.PENDING
     )
-    return connection.execute(query).one_or_none()
+    paused = sa.select(sa.func.count()).where(webhooks.c.paused_at.is_not(None), webhooks.c.removed_at.is_(None))
+    with engine.connect() as connection:
+        count, oldest = connection.execute(query).one()
+        return Waiting(count, oldest, connection.scalar(paused) or 0)
 
 
-def _close(connection: sa.Connection, delivery_id: str, **values: object) -> None:
-    connection.execute(sa.update(deliveries).where(deliveries.c.id == delivery_id).values(**values))
+_IS_OFF = sa.or_(~webhooks.c.enabled, webhooks.c.removed_at.is_not(None))
+# What waits for a webhook that is off is cancelled, paused or not.
+_IS_AT_WORK = sa.or_(webhooks.c.paused_at.is_(None), _IS_OFF)
+
+
+def _make_due(connection: sa.Connection, lanes: Collection[Lane], now: datetime) -> None:
+    """After the deliveries, in the same transaction: a run that is ending then either sees them or is seen by them."""
+    if lanes:
+        insert = sqlite.insert(delivery_lanes)
+        key = [delivery_lanes.c.webhook_id, delivery_lanes.c.mailbox_id]
+        rows = [
+            {"webhook_id": lane.webhook_id, "mailbox_id": lane.mailbox_id, "run": _FIRST_RUN, "due_at": now}
+            for lane in sorted(lanes)
+        ]
+        connection.execute(insert.on_conflict_do_update(index_elements=key, set_={"due_at": now}), rows)

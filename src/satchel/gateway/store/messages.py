@@ -15,10 +15,9 @@ from sqlalchemy.dialects import sqlite
 from satchel.contract.events import Recipient
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.store.audit import Acting
-from satchel.gateway.store.deliveries import Lane
+from satchel.gateway.store.deliveries import Lane, add_deliveries
 from satchel.gateway.store.mailboxes import register
-from satchel.gateway.store.tables import deliveries, mailboxes, messages, webhook_mailboxes, webhooks
-from satchel.gateway.webhooks.decision import DeliveryStatus
+from satchel.gateway.store.tables import mailboxes, messages, webhook_mailboxes, webhooks
 from satchel.mail.source import MessageRef, MessageSummary
 
 _MAX_SUBJECT_CHARACTERS = 10_000
@@ -119,18 +118,12 @@ def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: dateti
             "webhook_id": webhook_id,
             "mailbox_id": mailbox_id,
             "message_row_id": row["id"],
-            "status": DeliveryStatus.PENDING,
-            "attempts": 0,
-            "created_at": now,
-            "next_attempt_at": now,
         }
         for row in rows
         for mailbox_id, webhook_id in targets
         if mailbox_id == row["mailbox_id"]
     ]
-    if written:
-        connection.execute(sa.insert(deliveries), written)
-    return frozenset(Lane(row["webhook_id"], row["mailbox_id"]) for row in written)
+    return add_deliveries(connection, written, now)
 
 
 def delivery_id(webhook_id: str, message_id: str) -> str:

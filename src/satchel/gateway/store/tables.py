@@ -195,11 +195,27 @@ deliveries = sa.Table(
     sa.Column("last_status_code", sa.Integer),
     sa.Column("last_error", sa.Text),
     sa.Column("last_answer", sa.Text),
+    # Since when an attempt waits for the message's text, which the mail server does not give just now.
+    sa.Column("text_missing_since", UtcDateTime),
     sa.UniqueConstraint("webhook_id", "message_row_id"),
-    sa.Index(None, "status", "next_attempt_at"),
-    sa.Index(None, "webhook_id", "mailbox_id", "status", "message_row_id"),
+    sa.Index(None, "status", "created_at"),
+    # A lane's next is found in it alone, however many others have to be passed.
+    sa.Index(
+        "ix_deliveries_lane", "webhook_id", "mailbox_id", "status", "message_row_id", "attempts", "next_attempt_at"
+    ),
     sa.Index(None, "created_at"),
     sa.Index(None, "finished_at"),
+)
+
+delivery_lanes = sa.Table(
+    "delivery_lanes",
+    metadata,
+    sa.Column("webhook_id", _ID, sa.ForeignKey("webhooks.id"), primary_key=True),
+    sa.Column("mailbox_id", _ID, sa.ForeignKey("mailboxes.id"), primary_key=True),
+    # The number of the run that is under way or comes next. One that has ended never comes again.
+    sa.Column("run", sa.Integer, nullable=False),
+    # When somebody has to look. Set in the transaction that gives the lane something to do; None: nothing waits.
+    sa.Column("due_at", UtcDateTime, index=True),
 )
 
 delivery_attempts = sa.Table(

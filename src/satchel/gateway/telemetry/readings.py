@@ -7,6 +7,8 @@ from satchel.gateway.graph.standing import SubscriptionStanding
 from satchel.gateway.intake import Intake
 from satchel.gateway.sources import GraphCounts
 from satchel.gateway.telemetry.metrics import Metrics
+from satchel.gateway.webhooks.delivery import Deliveries
+from satchel.gateway.webhooks.standing import DeliveryStanding
 
 
 def read_intakes(metrics: Metrics, intakes: Sequence[Intake]) -> None:
@@ -20,6 +22,22 @@ def read_intakes(metrics: Metrics, intakes: Sequence[Intake]) -> None:
         "undescribed_messages",
         "Messages whose envelope could not be read yet and is tried again.",
         lambda: sum(intake.undescribed_count for intake in intakes),
+    )
+
+
+def read_deliveries(metrics: Metrics, deliveries: Deliveries, standing: DeliveryStanding) -> None:
+    """What waits to be delivered, and what is at work on it."""
+    metrics.read_gauge(
+        "pending_deliveries", "Deliveries that wait or are under way.", lambda: standing.waiting.deliveries
+    )
+    metrics.read_gauge(
+        "oldest_pending_delivery_seconds",
+        "Age of the oldest delivery that waits or is under way.",
+        lambda: standing.oldest_age_seconds,
+    )
+    metrics.read_gauge("paused_webhooks", "Webhooks that are paused.", lambda: standing.waiting.paused_webhooks)
+    metrics.read_gauge(
+        "delivery_lanes", "Lanes (a webhook and a mailbox) that are being worked on.", lambda: deliveries.active_lanes
     )
 
 

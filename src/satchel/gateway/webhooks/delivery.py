@@ -1,121 +1,149 @@
-"""One delivery attempt: written down, sent, judged, written down again, and queued anew where it is to be repeated."""
+"""Runs lanes of deliveries as durable work: woken by what arrives, by the end of a pause, and by a look at the rows.
+
+A workflow is one run of a lane, and its id has the run's number: asking twice for a run is asking once, and one that a
+crash cut off is run again. What the rows say is the truth; whoever was not woken is found a second later.
+"""
 
 import asyncio
-import random
-from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-import msgspec
 import sqlalchemy as sa
 import structlog
 
-from satchel.durable.engine import DurableEngine
-from satchel.gateway.sealing import MasterKey
-from satchel.gateway.settings import WebhookSettings
+from satchel.gateway.store.attempts import DeliveryPolicy, Ended, advance_all
+from satchel.gateway.store.batches import Batches
 from satchel.gateway.store.database import Store
-from satchel.gateway.store.deliveries import (
-    BegunAttempt,
-    Lane,
-    PendingDelivery,
-    begin_attempt,
-    finish_attempt,
-    pending_deliveries,
-)
-from satchel.gateway.webhooks.decision import DeliveryStatus, decide
-from satchel.gateway.webhooks.payload import message_event
-from satchel.gateway.webhooks.sender import WebhookSender
+from satchel.gateway.store.deliveries import Lane, due_lanes, find_waiting_lanes, runs_to_begin
+from satchel.gateway.webhooks.courier import Courier
+from satchel.gateway.webhooks.lane_run import GIVE_WAY_SECONDS, LaneRun, Places, Steps
+from satchel.gateway.webhooks.lanes import LaneSchedule
 
-WORKFLOW = "webhook-delivery"
-_MAX_PENDING = 100_000
-_SWEEP_LIMIT = 500
+WORKFLOW = "delivery-lane"
+LOOK_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
 
+class WorkQueue(Protocol):
+    """Where durable work is asked for."""
+
+    def register(self, name: str, function: Callable[..., Awaitable[None]], *, concurrency: int) -> None: ...
+
+    async def enqueue(
+        self, name: str, workflow_id: str, *arguments: Any, delay_seconds: float | None = None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most deliveries under way at once, and of them to one webhook."""
+
+    in_all: int
+    per_webhook: int
+
+
 class Deliveries:
-    """Runs delivery attempts as durable work: each attempt is one workflow, so that a long pause holds no place."""
+    """Sees to it that each lane in which something is due is worked on, by one run at a time."""
 
     def __init__(
-        self,
-        store: Store,
-        engine: DurableEngine,
-        sender: WebhookSender,
-        settings: WebhookSettings,
-        jitter: Callable[[], float] = random.random,
-        on_attempt: Callable[[DeliveryStatus], None] | None = None,
-        master_key: MasterKey | None = None,
+        self, store: Store, queue: WorkQueue, courier: Courier, policy: DeliveryPolicy, bounds: Bounds
     ) -> None:
-        """`on_attempt` is told what a delivery has become by each attempt."""
-        self._master_key = master_key
+        """To be made before the queue is launched, since it names its workflow."""
         self._store = store
-        self._engine = engine
-        self._sender = sender
-        self._settings = settings
-        self._jitter = jitter
-        self._on_attempt = on_attempt
-        engine.register(WORKFLOW, self.attempt, concurrency=settings.max_parallel)
+        self._queue = queue
+        self._courier = courier
+        self._steps: Steps = Batches(store, lambda engine, questions: advance_all(engine, policy, questions))
+        self._places = Places(bounds.in_all, bounds.per_webhook)
+        self._schedule = LaneSchedule(runs=bounds.in_all, runs_per_webhook=bounds.per_webhook)
+        self._locks: WeakValueDictionary[Lane, asyncio.Lock] = WeakValueDictionary()
+        self._bell = asyncio.Event()
+        self._is_stopping = False
+        queue.register(WORKFLOW, self.run_lane, concurrency=bounds.in_all)
+
+    @property
+    def active_lanes(self) -> int:
+        """How many lanes are being worked on."""
+        return self._schedule.active_count
 
     async def run(self) -> None:
-        """Take up what an earlier process left, and now and then what nobody works on, until cancelled."""
-        await self._take_up(datetime.now(UTC) + timedelta(days=1), _MAX_PENDING)
+        """Look at the rows again and again, until cancelled: first for all that an earlier process left."""
+        due_by: datetime | None = None
+        has_repaired = False
         while True:
-            await asyncio.sleep(self._settings.sweep_seconds)
             try:
-                await self._take_up(datetime.now(UTC) - timedelta(seconds=self._settings.sweep_seconds), _SWEEP_LIMIT)
+                if not has_repaired:
+                    await self._store.call(find_waiting_lanes, datetime.now(UTC))
+                    has_repaired = True
+                found = await self._store.call(due_lanes, due_by)
+                await self._ask(self._schedule.find(found, time.monotonic()))
             except (sa.exc.SQLAlchemyError, OSError) as error:
                 log.warning("deliveries_interrupted", error=type(error).__name__)
+            await self._rest()
+            await self._ask(self._schedule.tick(time.monotonic()))
+            due_by = datetime.now(UTC)
 
     async def wake(self, lanes: Collection[Lane]) -> None:
-        """Something new waits in these lanes. Asking twice is asking once."""
-        await self._take_up(datetime.now(UTC) + timedelta(days=1), _MAX_PENDING, lanes)
+        """Something waits in these lanes. Trouble is logged: the rows are looked at again soon."""
+        await self._ask(self._schedule.wake(lanes, time.monotonic()))
 
-    async def _take_up(self, due_before: datetime, limit: int, lanes: Collection[Lane] | None = None) -> None:
-        pending = await self._store.call(pending_deliveries, due_before=due_before, limit=limit, lanes=lanes)
-        await asyncio.gather(*map(self.enqueue, pending))
+    def stop(self) -> None:
+        """Begin no more attempts; runs end with those that are under way."""
+        self._is_stopping = True
 
-    async def enqueue(self, delivery: PendingDelivery) -> None:
-        """Ask for a delivery's next attempt at its time. Asking twice for one attempt is asking once."""
-        delay_seconds = (delivery.due_at - datetime.now(UTC)).total_seconds()
-        await self._engine.enqueue(
-            WORKFLOW,
-            f"{delivery.delivery_id}#{delivery.attempt}",
-            delivery.delivery_id,
-            delivery.attempt,
-            delay_seconds=delay_seconds if delay_seconds > 0 else None,
-        )
+    async def run_lane(self, webhook_id: str, mailbox_id: str, run: int) -> None:
+        """The workflow: one run of a lane."""
+        lane = Lane(webhook_id, mailbox_id)
+        # An older run may be on its way out, cut off by a crash and run again: which is the lane's, the rows say.
+        async with self._locks.setdefault(lane, asyncio.Lock()):
+            await self._run_lane(lane, run)
 
-    async def attempt(self, delivery_id: str, attempt: int) -> None:
-        """One attempt of one delivery; harmless when it was made already."""
-        begun = await self._store.call(begin_attempt, delivery_id, attempt)
-        if begun is None:
-            return
-        outcome = await self._sender.post(begun.url, self._secrets(begun), _body(begun), webhook_id=delivery_id)
-        decision = decide(
-            outcome,
-            attempt,
-            pauses=self._settings.retry_seconds,
-            jitter=self._jitter(),
-            now=datetime.now(UTC),
-        )
-        due_at = await self._store.call(finish_attempt, begun, outcome, decision)
-        if self._on_attempt is not None:
-            self._on_attempt(decision.status)
-        log.info(
-            "delivery_attempted",
-            delivery_id=delivery_id,
-            attempt=attempt,
-            status=decision.status.value,
-            status_code=outcome.status,
-            error=decision.error,
-        )
-        if due_at is not None:
-            await self.enqueue(PendingDelivery(delivery_id, attempt + 1, due_at))
+    async def _run_lane(self, lane: Lane, run: int) -> None:
+        self._schedule.begin(lane)
+        ended, began = Ended(), time.monotonic()
 
-    def _secrets(self, begun: BegunAttempt) -> list[str]:
-        if begun.sealed_secret is None or self._master_key is None:
-            return []
-        return [self._master_key.unseal(begun.sealed_secret, begun.webhook_id)]
+        def gives_way() -> bool:
+            has_had_time = time.monotonic() - began >= GIVE_WAY_SECONDS
+            return self._is_stopping or (has_had_time and self._schedule.is_awaited(lane))
 
+        try:
+            ended = await LaneRun(
+                lane, run, steps=self._steps, courier=self._courier, places=self._places, gives_way=gives_way
+            ).run()
+        finally:
+            await self._ask(self._ended(lane, ended))
 
-def _body(begun: BegunAttempt) -> bytes:
-    return msgspec.json.encode(message_event(begun.message, begun.mailbox))
+    def _ended(self, lane: Lane, ended: Ended) -> Sequence[Lane]:
+        rest_seconds = None if ended.look_at is None else (ended.look_at - datetime.now(UTC)).total_seconds()
+        turns = self._schedule.end(lane, time.monotonic(), rest_seconds=rest_seconds)
+        self._bell.set()
+        return turns
+
+    async def _ask(self, lanes: Sequence[Lane]) -> None:
+        while lanes and not self._is_stopping:
+            try:
+                runs = await self._store.call(runs_to_begin, lanes)
+                await asyncio.gather(*(self._ask_for(lane, run) for lane, run in runs.items()))
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                log.warning("deliveries_interrupted", error=type(error).__name__)
+                self._schedule.drop(lanes, time.monotonic())
+                return
+            lanes = self._schedule.drop([lane for lane in lanes if lane not in runs], time.monotonic())
+
+    async def _ask_for(self, lane: Lane, run: int) -> None:
+        workflow_id = f"{lane.webhook_id}/{lane.mailbox_id}#{run}"
+        await self._queue.enqueue(WORKFLOW, workflow_id, lane.webhook_id, lane.mailbox_id, run)
+
+    async def _rest(self) -> None:
+        """Until the next look at the rows, or until a lane has rested for long enough."""
+        give_up = time.monotonic() + LOOK_SECONDS
+        while (left := min(give_up, self._schedule.next_tick() or give_up) - time.monotonic()) > 0:
+            self._bell.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._bell.wait()

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _change_webhooks()
     _create_rules()
     _change_deliveries()
+    _create_delivery_lanes()
     _create_report_runs()
     _index_messages("received", "id")
     _index_messages("id", "received")
@@ -93,6 +94,7 @@ def _change_deliveries() -> None:
         deliveries.add_column(sa.Column("mailbox_id", _ID))
         deliveries.add_column(sa.Column("rule_id", _ID))
         deliveries.add_column(sa.Column("custom_fields", sa.JSON))
+        deliveries.add_column(sa.Column("text_missing_since", _INSTANT))
     op.execute(
         "UPDATE deliveries SET mailbox_id ="
         " (SELECT messages.mailbox_id FROM messages WHERE messages.id = deliveries.message_row_id)"
@@ -100,10 +102,30 @@ def _change_deliveries() -> None:
     with op.batch_alter_table("deliveries") as deliveries:
         deliveries.alter_column("mailbox_id", existing_type=_ID, nullable=False)
         deliveries.create_foreign_key("fk_deliveries_mailbox_id", "mailboxes", ["mailbox_id"], ["id"])
-    columns = ["webhook_id", "mailbox_id", "status", "message_row_id"]
-    op.create_index("ix_deliveries_webhook_id_mailbox_id_status_message_row_id", "deliveries", columns)
+    op.drop_index("ix_deliveries_status_next_attempt_at", "deliveries")
+    op.create_index("ix_deliveries_status_created_at", "deliveries", ["status", "created_at"])
+    columns = ["webhook_id", "mailbox_id", "status", "message_row_id", "attempts", "next_attempt_at"]
+    op.create_index("ix_deliveries_lane", "deliveries", columns)
     op.create_index("ix_deliveries_created_at", "deliveries", ["created_at"])
     op.create_index("ix_deliveries_finished_at", "deliveries", ["finished_at"])
+
+
+def _create_delivery_lanes() -> None:
+    op.create_table(
+        "delivery_lanes",
+        sa.Column("webhook_id", _ID, nullable=False),
+        sa.Column("mailbox_id", _ID, nullable=False),
+        sa.Column("run", sa.Integer, nullable=False),
+        sa.Column("due_at", _INSTANT),
+        sa.PrimaryKeyConstraint("webhook_id", "mailbox_id", name="pk_delivery_lanes"),
+        sa.ForeignKeyConstraint(["webhook_id"], ["webhooks.id"], name="fk_delivery_lanes_webhook_id"),
+        sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name="fk_delivery_lanes_mailbox_id"),
+    )
+    op.create_index("ix_delivery_lanes_due_at", "delivery_lanes", ["due_at"])
+    op.execute(
+        "INSERT INTO delivery_lanes SELECT webhook_id, mailbox_id, 1, min(next_attempt_at) FROM deliveries"
+        " WHERE status = 'pending' GROUP BY webhook_id, mailbox_id"
+    )
 
 
 def _create_report_runs() -> None:
@@ -147,10 +169,13 @@ def downgrade() -> None:
     op.drop_table("rules")
     op.drop_index("ix_deliveries_finished_at", "deliveries")
     op.drop_index("ix_deliveries_created_at", "deliveries")
-    op.drop_index("ix_deliveries_webhook_id_mailbox_id_status_message_row_id", "deliveries")
+    op.drop_table("delivery_lanes")
+    op.drop_index("ix_deliveries_lane", "deliveries")
+    op.drop_index("ix_deliveries_status_created_at", "deliveries")
+    op.create_index("ix_deliveries_status_next_attempt_at", "deliveries", ["status", "next_attempt_at"])
     with op.batch_alter_table("deliveries") as deliveries:
         deliveries.drop_constraint("fk_deliveries_mailbox_id", type_="foreignkey")
-        for name in ("mailbox_id", "rule_id", "custom_fields"):
+        for name in ("mailbox_id", "rule_id", "custom_fields", "text_missing_since"):
             deliveries.drop_column(name)
     with op.batch_alter_table("webhooks") as webhooks:
         webhooks.add_column(sa.Column("secret", sa.Text))
