@@ -1,5 +1,6 @@
 """A database of an earlier version, with rows in it, becomes one of this version and keeps them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ from satchel.gateway.access import hash_key, new_key
 from satchel.gateway.store import database
 from satchel.gateway.store.calls import find_calls
 from satchel.gateway.store.database import DATABASE_FILE, open_database
-from satchel.gateway.store.deliveries import pending_deliveries
+from satchel.gateway.store.deliveries import Lane, due_lanes, runs_to_begin
 from satchel.gateway.store.keys import list_keys
 from satchel.gateway.store.mailboxes import list_mailboxes
+from satchel.gateway.store.pauses import resume
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, metadata
 from satchel.gateway.store.webhooks import list_webhooks
 
@@ -78,6 +80,9 @@ def test_nothing_is_lost_and_the_schema_is_as_if_it_were_new(old: Path) -> None:
         "webhook_mailboxes": 1,
         "deliveries": 1,
         "delivery_attempts": 1,
+        "delivery_lanes": 1,
+        "rules": 0,
+        "report_runs": 0,
         "audit_events": 0,
         "pending_messages": 0,
         "source_cursors": 0,
@@ -95,7 +100,12 @@ def test_nothing_is_lost_and_the_schema_is_as_if_it_were_new(old: Path) -> None:
         ("b@e.test", False),
     ]
     assert [row.mailboxes for row in list_webhooks(engine)] == [("a@e.test",)]
-    assert [d.delivery_id for d in pending_deliveries(engine, DEFAULT_ACCOUNT_ID, due_before=None, limit=9)] == ["d"]
+    # Its secret lay open, so the webhook is paused, and nobody has to look.
+    assert due_lanes(engine, None) == []
+    assert list(runs_to_begin(engine, [Lane("hook", "box")])) == []
+    with engine.begin() as connection:
+        assert resume(connection, "hook", "cli:0", datetime.now(UTC))
+    assert runs_to_begin(engine, due_lanes(engine, None)) == {Lane("hook", "box"): 1}
     engine.dispose()
 
 
