@@ -19,6 +19,7 @@ from satchel.gateway.api.boundary import Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.limits.opening import open_limits
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.gateway.store.database import Store, open_database
@@ -90,6 +91,7 @@ async def serve(arguments: dict[str, Any]) -> None:
         application = build_application(
             Admission(store, limits),
             AttachmentService({DEFAULT_ACCOUNT_ID: graph}),
+            Reporting(store),
             _ready,
             observers=Observers(recorder),
         )

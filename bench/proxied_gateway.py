@@ -17,6 +17,7 @@ from satchel.gateway.api.boundary import NOBODY, Observers
 from satchel.gateway.api.protocol import EnvelopeProtocol
 from satchel.gateway.audit.recorder import Recorder
 from satchel.gateway.limits.opening import open_limits
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.gateway.store.database import Store, open_database
@@ -58,7 +59,11 @@ async def serve(config: Path, upstream: str, unchecked_port: int | None) -> None
             await opened.enter_async_context(recorder.running())
             admission, observers = Admission(store, limits), Observers(recorder)
         application = build_application(
-            admission, AttachmentService({DEFAULT_ACCOUNT_ID: source}), ready, observers=observers
+            admission,
+            AttachmentService({DEFAULT_ACCOUNT_ID: source}),
+            Reporting(store),
+            ready,
+            observers=observers,
         )
         server = Server(
             application,

@@ -17,6 +17,7 @@ from satchel.gateway.api.application import build_operations
 from satchel.gateway.api.archive import Archives
 from satchel.gateway.api.openapi import openapi_document
 from satchel.gateway.api.routing import Operation
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.settings import GatewaySettings
 from satchel.settings import SettingsBase, fields
@@ -93,7 +94,8 @@ def operations() -> tuple[Operation, ...]:
         return {}
 
     service = AttachmentService({})
-    return build_operations(cast("Admission", None), service, Archives(service, threads=1), ready)
+    admission, reporting = cast("Admission", None), cast("Reporting", None)
+    return build_operations(admission, service, Archives(service, threads=1), reporting, ready)
 
 
 def openapi() -> str:

@@ -14,6 +14,7 @@ from satchel.gateway.api.application import ApiOptions, build_application
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.database import Store, open_database
 from satchel.gateway.store.keys import create_key
@@ -95,6 +96,7 @@ def make_app(store: Store, source: MemorySource) -> MakeApp:
         return build_application(
             admission,
             AttachmentService({DEFAULT_ACCOUNT_ID: source}),
+            Reporting(store),
             checks,
             options=ApiOptions(public_url=public_url, docs_page=docs_page),
         )

@@ -19,6 +19,7 @@ from satchel.gateway.intake import Intake
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.audit import Acting, list_events
@@ -114,7 +115,9 @@ def serve(store: Store, tenants: list[Tenant], recorder: Recorder) -> ASGIApp:
         AccountRates(MemoryWindow(), lambda _: 0), FailedKeys(MemoryWindow(), 0), *[Downloads(per_key=9, in_all=9)] * 2
     )
     admission = Admission(store, limits, accounts=sources)
-    return build_application(admission, AttachmentService(sources), ready, observers=Observers(recorder))
+    return build_application(
+        admission, AttachmentService(sources), Reporting(store), ready, observers=Observers(recorder)
+    )
 
 
 async def get(app: ASGIApp, tenant: Tenant, path: str) -> Answer:

@@ -14,6 +14,7 @@ from satchel.gateway.api.application import build_application
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.mailboxes import add_mailbox
@@ -68,7 +69,7 @@ def asking(store: Store, source: AskedSource) -> MakeAsking:
         async def ready() -> dict[str, bool]:
             return {}
 
-        return build_application(Admission(store, limits, resolving=resolving), service, ready)
+        return build_application(Admission(store, limits, resolving=resolving), service, Reporting(store), ready)
 
     return make
 

@@ -12,7 +12,10 @@ from satchel.gateway.api.boundary import NOBODY, Boundary, Observers
 from satchel.gateway.api.docs_page import docs_operations
 from satchel.gateway.api.health import Ready, health_operations
 from satchel.gateway.api.holding import Holding
+from satchel.gateway.api.mailboxes import mailbox_operations
+from satchel.gateway.api.reports import report_operations
 from satchel.gateway.api.routing import Failures, Operation, build_router
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 
 
@@ -32,6 +35,7 @@ DEFAULTS = ApiOptions()
 def build_application(
     admission: Admission,
     service: AttachmentService,
+    reporting: Reporting,
     ready: Ready,
     *,
     options: ApiOptions = DEFAULTS,
@@ -41,15 +45,25 @@ def build_application(
     """The API as an ASGI application. `ready` says of each part that the gateway needs whether it works; `others` are
     operations beside the API's own."""
     archives = Archives(service, threads=options.archive_threads)
-    operations = build_operations(admission, service, archives, ready, docs_page=options.docs_page)
+    operations = build_operations(admission, service, archives, reporting, ready, options)
     holding = Holding(options.not_found_hold_seconds)
     failures = Failures(build_router((*operations, *others)), public_url=options.public_url, holding=holding)
     return Boundary(failures, public_url=options.public_url, observers=observers)
 
 
 def build_operations(
-    admission: Admission, service: AttachmentService, archives: Archives, ready: Ready, *, docs_page: bool = True
+    admission: Admission,
+    service: AttachmentService,
+    archives: Archives,
+    reporting: Reporting,
+    ready: Ready,
+    options: ApiOptions = DEFAULTS,
 ) -> tuple[Operation, ...]:
     """Every operation; those that are asked for most come first."""
-    described = (*attachment_operations(admission, service, archives), *health_operations(ready))
-    return (*described, *docs_operations(described)) if docs_page else described
+    described = (
+        *attachment_operations(admission, service, archives),
+        *report_operations(admission, reporting, public_url=options.public_url),
+        *mailbox_operations(admission, reporting),
+        *health_operations(ready),
+    )
+    return (*described, *docs_operations(described)) if options.docs_page else described

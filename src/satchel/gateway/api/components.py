@@ -8,6 +8,13 @@ import msgspec
 from satchel.contract.attachments import AttachmentList, AttachmentType
 from satchel.contract.errors import ErrorEnvelope, Reason
 from satchel.contract.headers import RateLimitState
+from satchel.gateway.api.described_report_parts import (
+    REPORT_FIELDS,
+    REPORT_SCHEMA_TEXTS,
+    REPORT_TYPES,
+    report_parameters,
+    report_requests,
+)
 from satchel.gateway.api.description import EXAMPLE_ATTACHMENT_ID, EXAMPLE_MESSAGE_ID, EXAMPLE_REQUEST_ID, Json
 from satchel.gateway.api.health import HealthReport, ReadinessReport
 
@@ -80,20 +87,24 @@ def parameters() -> dict[str, Json]:
         "X-Request-Id": ("Up to 64 characters of `A-Z a-z 0-9 . _ -`; any other is replaced.", "order-4711"),
     }
     id_schema = {"type": "string", "pattern": _ID_PATTERN, "minLength": 1}
-    return {
-        name: {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "description": text,
-            "schema": id_schema,
-            "example": example,
+    return (
+        {
+            name: {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": text,
+                "schema": id_schema,
+                "example": example,
+            }
+            for name, (text, example) in ids.items()
         }
-        for name, (text, example) in ids.items()
-    } | {
-        name: {"name": name, "in": "header", "description": text, "schema": {"type": "string"}, "example": example}
-        for name, (text, example) in conditions.items()
-    }
+        | {
+            name: {"name": name, "in": "header", "description": text, "schema": {"type": "string"}, "example": example}
+            for name, (text, example) in conditions.items()
+        }
+        | report_parameters()
+    )
 
 
 _FIELDS: dict[str, dict[str, Json]] = {
@@ -129,6 +140,7 @@ _FIELDS: dict[str, dict[str, Json]] = {
         "status": {"enum": ["ready", "not_ready"]},
         "checks": {"description": "By the names of the parts. Whether `redis` works is told, and no matter."},
     },
+    **REPORT_FIELDS,
 }
 _SCHEMA_TEXTS = {
     "AttachmentList": "All attachments of a message.",
@@ -139,14 +151,15 @@ _SCHEMA_TEXTS = {
     "ErrorDetail": "Why the call failed.",
     "HealthReport": "The process runs.",
     "ReadinessReport": "Which parts work.",
+    **REPORT_SCHEMA_TEXTS,
 }
 
 
 def schemas() -> dict[str, Json]:
     """The JSON Schemas of all bodies, from the types that are encoded; `_FIELDS` says what types cannot."""
-    types = [AttachmentList, ErrorEnvelope, HealthReport, ReadinessReport]
+    types = [AttachmentList, ErrorEnvelope, HealthReport, ReadinessReport, *REPORT_TYPES]
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    return {name: _completed(name, schema) for name, schema in found.items()}
+    return {name: _completed(name, schema) for name, schema in found.items()} | report_requests()
 
 
 def _completed(name: str, schema: Json) -> Json:

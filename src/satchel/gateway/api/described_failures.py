@@ -1,31 +1,19 @@
 """The failures that operations share, as the OpenAPI document says them. Examples come from the encoder of failures."""
 
-from dataclasses import dataclass
-
-import msgspec
 from starlette.exceptions import HTTPException
 
 from satchel.contract.errors import (
     ApiError,
     BadRequest,
     Forbidden,
-    Link,
     RateLimited,
     Reason,
     Unauthorized,
     UpstreamTrouble,
-    encode_error,
 )
 from satchel.contract.headers import RateLimitState
-from satchel.contract.routes import DOWNLOAD_ATTACHMENT
-from satchel.gateway.api.description import (
-    EXAMPLE_ATTACHMENT_ID,
-    EXAMPLE_MESSAGE_ID,
-    EXAMPLE_REQUEST_ID,
-    Json,
-    header_refs,
-    schema_ref,
-)
+from satchel.gateway.api.described_report_failures import failures_of_reports
+from satchel.gateway.api.description import DescribedFailure
 from satchel.gateway.api.failures import from_http, internal_error
 from satchel.gateway.limits.rates import rate_limited
 from satchel.gateway.service import api_error
@@ -35,32 +23,9 @@ _RATE = ("RateLimit-Policy", "RateLimit")
 _RATE_AND_WAIT = (*_RATE, "Retry-After")
 
 
-@dataclass(frozen=True, slots=True)
-class DescribedFailure:
-    """Answers of one status, one for each reason; `status` may be a range."""
-
-    status: str
-    text: str
-    errors: tuple[ApiError, ...]
-    headers: tuple[str, ...] = ()
-
-    def answer(self) -> Json:
-        """As a Response Object, with an example of each reason."""
-        examples = {str(error.reason): {"summary": error.message, "value": _envelope(error)} for error in self.errors}
-        content = {"application/json": {"schema": schema_ref("ErrorEnvelope"), "examples": examples}}
-        return {"description": self.text, "headers": header_refs(*self.headers), "content": content}
-
-
-def _envelope(error: ApiError) -> Json:
-    path = DOWNLOAD_ATTACHMENT.url(message_id=EXAMPLE_MESSAGE_ID, attachment_id=EXAMPLE_ATTACHMENT_ID)
-    origin = Link(f"https://mail.example.com{path}", "GET")
-    value: Json = msgspec.json.decode(encode_error(error, origin, EXAMPLE_REQUEST_ID))
-    return value
-
-
 def described_failures() -> dict[str, DescribedFailure]:
     """All failures, by the names that descriptions call them."""
-    return _of_requests() | _of_callers() | _of_downloads() | _of_mail_servers()
+    return _of_requests() | _of_callers() | _of_downloads() | _of_mail_servers() | failures_of_reports()
 
 
 def _of_requests() -> dict[str, DescribedFailure]:

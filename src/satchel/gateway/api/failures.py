@@ -28,44 +28,56 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
-def origin_url(scope: Scope, public_url: str | None) -> str:
-    """The URL that a client asked for, as it knows it: from the Host header unless a public URL is set."""
-    if public_url is None:
-        host = header(scope, b"host") or ""
-        if not _HOST.fullmatch(host):
-            server = scope.get("server") or ("localhost", None)
-            host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
-        public_url = f"{scope.get('scheme', 'http')}://{host}"
+def base_url(scope: Scope, public_url: str | None) -> str:
+    """Scheme and host as the client knows them: from the Host header unless a public URL is set."""
+    if public_url is not None:
+        return public_url
+    host = header(scope, b"host") or ""
+    if not _HOST.fullmatch(host):
+        server = scope.get("server") or ("localhost", None)
+        host = server[0] if server[1] is None else f"{server[0]}:{server[1]}"
+    return f"{scope.get('scheme', 'http')}://{host}"
+
+
+def asked_path(scope: Scope) -> str:
+    """What a client asked for behind the host: path and query."""
     path = scope.get("raw_path") or scope["path"].encode()
     query = scope.get("query_string", b"")
-    return public_url + quote(path + (b"?" + query if query else b""), safe=_URL_CHARACTERS)
+    return quote(path + (b"?" + query if query else b""), safe=_URL_CHARACTERS)
 
 
 async def origin_of(scope: Scope, receive: Receive, public_url: str | None) -> Link:
     """The failed request as `_links.origin` names it; of a POST with its JSON body, if that is small and no secret."""
     echoes = scope["method"] == "POST" and not scope["state"].get("body_is_private", False)
     body = await _json_body(scope, receive) if echoes else None
-    return Link(origin_url(scope, public_url), scope["method"], body)
+    return Link(base_url(scope, public_url) + asked_path(scope), scope["method"], body)
 
 
 async def _json_body(scope: Scope, receive: Receive) -> Any:
-    length = header(scope, b"content-length") or ""
-    if not (length.isascii() and length.isdigit()) or not 0 < int(length[:9]) <= _MAX_ECHOED_BODY_BYTES:
-        return None
-    body = b""
-    more = True
-    while more and len(body) <= _MAX_ECHOED_BODY_BYTES:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
+    read: bytes | None = scope["state"].get("body")
+    body = await _unread_body(scope, receive) if read is None else read
     try:
         msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     # As it came: what could just be decoded may be nested too deeply to be encoded again.
     return msgspec.Raw(body)
+
+
+async def _unread_body(scope: Scope, receive: Receive) -> bytes:
+    """The body of a call that failed before anybody read it; nothing where it is large, or nobody knows how large."""
+    length = header(scope, b"content-length") or ""
+    if not (length.isascii() and length.isdigit()) or not 0 < int(length[:9]) <= _MAX_ECHOED_BODY_BYTES:
+        return b""
+    body = b""
+    more = True
+    while more and len(body) <= _MAX_ECHOED_BODY_BYTES:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
 
 
 def from_http(error: HTTPException) -> ApiError:

@@ -14,15 +14,16 @@ from satchel.gateway.api.description import Description, Json
 from satchel.gateway.api.routing import Operation
 
 _ABOUT = """\
-Attachments of mail messages: list them, download one, download all.
+Attachments of mail messages: list them, download one, download all. Reports tell which messages there are.
 
 Send an API key as `Authorization: Bearer <API key>`. Calls are checked in this order: the key (401), the account's
-rate (429), the key's scope (403), the message and the attachment (404, the same for what is unknown and for what is not
-the key's to see). A method that a path does not know is 405, with `Allow`. Every failure is the one JSON envelope.
-Every answer carries `X-Request-Id`: quote it when you ask.
+rate (429), the key's scope (403), the message, the attachment, the mailbox or the report (404, the same for what is
+unknown and for what is not the key's to see). A method that a path does not know is 405, with `Allow`. Every failure is
+the one JSON envelope. Every answer carries `X-Request-Id`: quote it when you ask.
 """
 _TAGS = [
     {"name": "attachments", "description": "What is attached to a message."},
+    {"name": "reports", "description": "Which mailboxes there are, and which messages came to them."},
     {"name": "health", "description": "For load balancers and monitors; they need no key."},
 ]
 
@@ -59,6 +60,8 @@ def _described(operation: Operation, description: Description, method: HTTPMetho
         "responses": _answers(description, is_head=is_head),
         "x-cost": route.cost,
     }
+    if description.body is not None:
+        extra["requestBody"] = description.body
     if route.needs_key:
         extra["security"] = [{"apiKey": sorted(route.scopes)}]
     needs = f"Scope {', '.join(f'`{scope}`' for scope in sorted(route.scopes))}; " if route.scopes else ""

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from satchel.contract.errors import BadRequest
 from satchel.contract.routes import Route
+from satchel.gateway.api.bodies import read_body
 from satchel.gateway.api.routing import Operation, WholeResponse
 from satchel.gateway.store.batches import Batches
 from satchel.gateway.store.database import Store
@@ -66,10 +67,12 @@ class Notifications:
         Also 202 where the secret is wrong, so that nobody learns by trying which one is right, and Graph does not post
         again what nobody wants. Raises BadRequest for a body that is too large or is none of Graph's.
         """
+        # It may hold the secret of a subscription.
+        request.scope["state"]["body_is_private"] = True
         token = request.query_params.get("validationToken")
         if token is not None:
             return _handshake(token)
-        notices = self._notices(await _body(request))
+        notices = self._notices(await read_body(request, _MAX_BODY_BYTES))
         if notices:
             taken = await self._batches.ask(notices)
             self.taken_count += taken.known
@@ -106,19 +109,3 @@ def _handshake(token: str) -> Response:
     if len(token) > _MAX_TOKEN_CHARACTERS:
         raise BadRequest("The validation token is too long.")
     return WholeResponse(token, 200, {"X-Content-Type-Options": "nosniff"}, media_type="text/plain")
-
-
-async def _body(request: Request) -> bytes:
-    # What is read here cannot be read again for the envelope of a failure, nor is it to be echoed.
-    request.scope["state"]["body_is_private"] = True
-    parts: list[bytes] = []
-    size_bytes = 0
-    try:
-        async for part in request.stream():
-            size_bytes += len(part)
-            if size_bytes > _MAX_BODY_BYTES:
-                raise BadRequest("The body is too large.", status=413)
-            parts.append(part)
-    except ClientDisconnect:
-        raise BadRequest("The body ended early.") from None
-    return b"".join(parts)

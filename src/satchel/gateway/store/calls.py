@@ -1,15 +1,14 @@
 """The one question that every API call asks of the store: whose key is this, and may it see this message?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from satchel.gateway.access import KeyRecord
+from satchel.gateway.store.prepared import Converter, Prepared, prepare, reader
 from satchel.gateway.store.tables import api_key_mailboxes, api_keys, mailboxes, messages
 from satchel.mail.source import MessageRef
 
@@ -45,7 +44,6 @@ _CALL = (
 
 
 Call = tuple[str, str | None]
-Converter = Callable[[Any], Any]
 Found = tuple[KeyRecord | None, MessageRef | None]
 
 
@@ -54,53 +52,36 @@ def find_calls(engine: sa.Engine, calls: Sequence[Call]) -> list[Found]:
 
     A call about no message asks for None, and finds none. Judges neither time nor scope.
     """
-    statement = _prepared(engine.dialect)
+    question = _question(engine.dialect)
     with engine.connect() as connection:
-        # By the driver's own cursor: SQLAlchemy's way to each statement costs three times what the database does.
         cursor = connection.connection.cursor()
         try:
-            return [_find(cursor, statement, *call) for call in calls]
+            return [_find(cursor, question, *call) for call in calls]
         finally:
             cursor.close()
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """The statement as a driver takes it, and what makes Python's values of the columns that it gives otherwise.
+class _Question:
+    """The statement, and what makes Python's values of the columns that a driver gives otherwise."""
 
-    `names` are those of the parameters in their order, None for a driver that takes them by name.
-    """
-
-    sql: str
-    constants: Mapping[str, Any]
-    names: Sequence[str] | None
+    prepared: Prepared
     as_json: Converter
     as_instant: Converter
 
-    def parameters(self, key_hash: str, message_id: str | None) -> Any:
-        values = {**self.constants, "key_hash": key_hash, "message_id": message_id}
-        return values if self.names is None else [values[name] for name in self.names]
-
 
 @lru_cache(maxsize=8)
-def _prepared(dialect: sa.Dialect) -> _Prepared:
-    compiled = _CALL.compile(dialect=dialect)
-    assert isinstance(compiled, SQLCompiler)
-    return _Prepared(
-        str(compiled),
-        compiled.construct_params({"key_hash": "", "message_id": ""}),
-        compiled.positiontup,
-        _converter(api_keys.c.scopes, dialect),
-        _converter(api_keys.c.expires_at, dialect),
+def _question(dialect: sa.Dialect) -> _Question:
+    return _Question(
+        prepare(_CALL, dialect, "key_hash", "message_id"),
+        reader(api_keys.c.scopes, dialect),
+        reader(api_keys.c.expires_at, dialect),
     )
 
 
-def _converter(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
-    return column.type.dialect_impl(dialect).result_processor(dialect, None) or (lambda value: value)
-
-
-def _find(cursor: DBAPICursor, statement: _Prepared, key_hash: str, message_id: str | None) -> Found:
-    cursor.execute(statement.sql, statement.parameters(key_hash, message_id))
+def _find(cursor: DBAPICursor, question: _Question, key_hash: str, message_id: str | None) -> Found:
+    prepared = question.prepared
+    cursor.execute(prepared.sql, prepared.parameters(key_hash=key_hash, message_id=message_id))
     row = cursor.fetchone()
     if row is None:
         return None, None
@@ -109,8 +90,8 @@ def _find(cursor: DBAPICursor, statement: _Prepared, key_hash: str, message_id: 
         key_id,
         account_id,
         found_hash,
-        frozenset(statement.as_json(scopes)),
-        statement.as_instant(expires_at),
-        statement.as_instant(revoked_at),
+        frozenset(question.as_json(scopes)),
+        question.as_instant(expires_at),
+        question.as_instant(revoked_at),
     )
     return record, None if found_id is None else MessageRef(address, found_id, locator)

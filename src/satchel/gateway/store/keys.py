@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from satchel.contract.mailboxes import Mailbox
 from satchel.contract.scopes import Scope
 from satchel.gateway.access import hash_key, new_key, short_identifier
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
@@ -99,6 +100,27 @@ def allowed_addresses(engine: sa.Engine, key_id: str) -> Sequence[str]:
     query = sa.select(mailboxes.c.address).join_from(api_key_mailboxes, mailboxes)
     with engine.connect() as connection:
         return connection.scalars(query.where(api_key_mailboxes.c.key_id == key_id).order_by(mailboxes.c.address)).all()
+
+
+def allowed_mailboxes(engine: sa.Engine, key_id: str) -> Sequence[Mailbox]:
+    """The mailboxes that a key is for, by address, as they are told to it."""
+    query = (
+        sa.select(mailboxes.c.id, mailboxes.c.name, mailboxes.c.address, mailboxes.c.active, mailboxes.c.time_zone)
+        .join_from(api_key_mailboxes, mailboxes)
+        .where(api_key_mailboxes.c.key_id == key_id)
+        .order_by(mailboxes.c.address)
+    )
+    with engine.connect() as connection:
+        return [
+            Mailbox(
+                mailbox_id=row.id,
+                mailbox_name=row.name,
+                mailbox_email=row.address,
+                active=row.active,
+                time_zone=row.time_zone,
+            )
+            for row in connection.execute(query)
+        ]
 
 
 def revoke_key(

@@ -15,6 +15,7 @@ from satchel.gateway.graph.notifications import LIFECYCLE, NOTIFICATIONS, Notifi
 from satchel.gateway.limits.downloads import Downloads
 from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
+from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
 from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.database import Store
@@ -77,7 +78,11 @@ def post(store: Store, notifications: Notifications) -> Post:
         Downloads(per_key=1, in_all=1),
     )
     app = build_application(
-        Admission(store, limits), AttachmentService({}), ready, others=notification_operations(notifications)
+        Admission(store, limits),
+        AttachmentService({}),
+        Reporting(store),
+        ready,
+        others=notification_operations(notifications),
     )
 
     async def posted(*values: Any, path: str = NOTIFICATIONS.path, body: bytes | None = None, **more: Any) -> Answer:

@@ -1,0 +1,46 @@
+"""Statements for the driver's own cursor: SQLAlchemy's way to each statement costs more than what the database does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.compiler import SQLCompiler
+
+Converter = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement as a driver takes it. `names` are those of the parameters in their order, None for a driver that
+    takes them by name."""
+
+    sql: str
+    constants: Mapping[str, Any]
+    names: Sequence[str] | None
+
+    def parameters(self, **values: Any) -> Any:
+        """The statement's parameters, as the driver takes them."""
+        known = {**self.constants, **values}
+        return known if self.names is None else [known[name] for name in self.names]
+
+
+def prepare(statement: sa.Select[*tuple[Any, ...]], dialect: sa.Dialect, *names: str) -> Prepared:
+    """A statement whose values to be given later have these names."""
+    compiled = statement.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    return Prepared(str(compiled), compiled.construct_params(dict.fromkeys(names)), compiled.positiontup)
+
+
+def reader(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
+    """Makes Python's value of what the driver gives of a column."""
+    return column.type.dialect_impl(dialect).result_processor(dialect, None) or _as_it_is
+
+
+def writer(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
+    """Makes what the driver takes for a column of Python's value."""
+    return column.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value

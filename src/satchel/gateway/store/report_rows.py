@@ -1,0 +1,190 @@
+"""The rows of a report: counted by when they were received, and read by their numbers, page by page.
+
+They are the messages of one mailbox, received in a time, that were in the index with their envelope when the run began.
+A message is numbered when it is described, and no number is given twice: so the pages of a run are always the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from satchel.contract.reports import ActivityType, RunStatus
+from satchel.gateway.reports.parameters import PageAsked
+from satchel.gateway.store.prepared import Converter, Prepared, prepare, reader, writer
+from satchel.gateway.store.reports import Counted, Run, advance_run, find_run
+from satchel.gateway.store.tables import messages
+
+# Some milliseconds' work, and one commit.
+SLICE_ROWS = 10_000
+
+
+class ReportRow(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A `ReceivedMessage` on its way out: its people are the JSON that the index has of them."""
+
+    id: int
+    message_id: str
+    internet_message_id: str
+    conversation_id: str
+    mailbox_id: str
+    received: datetime
+    sender: msgspec.Raw
+    from_: msgspec.Raw = msgspec.field(name="from")
+    subject: str
+    has_attachments: bool
+    to: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    cc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+def count_slice(
+    engine: sa.Engine, run_id: str, now: datetime, *, given_up_before: datetime, limit: int = SLICE_ROWS
+) -> bool:
+    """Count so many more rows of a run; whether there may be more to count.
+
+    There is nothing to count of a run that is unknown, has ended, or began too long ago.
+    """
+    with engine.begin() as connection:
+        run = find_run(connection, run_id, begun_after=given_up_before)
+        if run is None or run.status is not RunStatus.RUNNING:
+            return False
+        counted = _slice(connection, run, limit)
+        advance_run(connection, run, counted, now)
+    return not counted.is_all
+
+
+def read_result(
+    engine: sa.Engine, run_id: str, page: PageAsked, *, key_id: str, begun_after: datetime
+) -> tuple[Run, Sequence[ReportRow]] | None:
+    """A run that the key began, and one page of its rows once it is done; None where there is no such run, or it began
+    too long ago."""
+    with engine.connect() as connection:
+        run = find_run(connection, run_id, key_id=key_id, begun_after=begun_after)
+        if run is None:
+            return None
+        if run.status is not RunStatus.DONE or run.first_row_id is None or run.last_row_id is None:
+            return run, ()
+        return run, _page(connection, run, page, after=run.first_row_id - 1, before=run.last_row_id + 1)
+
+
+def _slice(connection: sa.Connection, run: Run, limit: int) -> Counted:
+    """What the next slice of a run holds, in the order of the instants."""
+    if run.activity is not ActivityType.RECEIVED:
+        return Counted(0, None, None, run.counted_received, run.counted_row_id, 100, is_all=True)
+    position = sa.tuple_(messages.c.received, messages.c.id)
+    begin = sa.tuple_(sa.literal(run.counted_received), sa.literal(run.counted_row_id))
+    of_run = (*_of_run(run), position > begin)
+    in_order = sa.select(messages.c.received, messages.c.id).where(*of_run)
+    in_order = in_order.order_by(messages.c.received, messages.c.id)
+    last = connection.execute(in_order.offset(limit - 1).limit(1)).one_or_none()
+    ids = messages.c.id
+    numbers = sa.select(sa.func.count(), sa.func.min(ids), sa.func.max(ids)).where(*of_run)
+    if last is None:
+        count, first_id, last_id = connection.execute(numbers).one()
+        return Counted(count, first_id, last_id, run.counted_received, run.counted_row_id, 100, is_all=True)
+    end = sa.tuple_(sa.literal(last.received), sa.literal(last.id))
+    count, first_id, last_id = connection.execute(numbers.where(position <= end)).one()
+    progress = _progress(connection, run, last.received)
+    return Counted(count, first_id, last_id, last.received, last.id, progress, is_all=False)
+
+
+def _progress(connection: sa.Connection, run: Run, reached: datetime) -> int:
+    """Percent, as if as many messages came at all times between the first and the last."""
+    received = messages.c.received
+    first, last = (
+        connection.scalars(sa.select(received).where(*_of_run(run)).order_by(order).limit(1)).one()
+        for order in (received, received.desc())
+    )
+    return min(99, int(100 * (reached - first) / (last - first))) if first < last else 0
+
+
+def _of_run(run: Run) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        messages.c.mailbox_id == run.mailbox_id,
+        messages.c.readable.is_(True),
+        messages.c.received >= run.start,
+        messages.c.received <= run.end,
+        messages.c.id <= run.cutoff_row_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The statement of a page, and how a driver is spoken to of instants."""
+
+    prepared: Prepared
+    read_instant: Converter
+    write_instant: Converter
+
+
+@lru_cache(maxsize=32)
+def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> _Pages:
+    # As text, so that the JSON is not read here only to be written again.
+    people = ["sender", "from_", *(("to", "cc") if with_participants else ())]
+    statement = (
+        sa.select(
+            messages.c.id,
+            messages.c.message_id,
+            messages.c.internet_message_id,
+            messages.c.conversation_id,
+            messages.c.received,
+            messages.c.subject,
+            messages.c.has_attachments,
+            *(sa.cast(messages.c[name], sa.Text) for name in people),
+        )
+        .where(
+            messages.c.mailbox_id == sa.bindparam("mailbox_id"),
+            messages.c.readable.is_(True),
+            messages.c.received >= sa.bindparam("start"),
+            messages.c.received <= sa.bindparam("end"),
+            messages.c.id > sa.bindparam("after"),
+            messages.c.id < sa.bindparam("before"),
+        )
+        .order_by(messages.c.id.desc() if backwards else messages.c.id)
+        .limit(sa.bindparam("max_rows"))
+    )
+    names = ("mailbox_id", "start", "end", "after", "before", "max_rows")
+    received = messages.c.received
+    return _Pages(prepare(statement, dialect, *names), reader(received, dialect), writer(received, dialect))
+
+
+def _page(connection: sa.Connection, run: Run, page: PageAsked, *, after: int, before: int) -> Sequence[ReportRow]:
+    """The rows of a page that lie between two numbers, in increasing order."""
+    backwards = page.ending_before is not None
+    pages = _pages(connection.dialect, backwards=backwards, with_participants=run.with_participants)
+    cursor = connection.connection.cursor()
+    try:
+        parameters = pages.prepared.parameters(
+            mailbox_id=run.mailbox_id,
+            start=pages.write_instant(run.start),
+            end=pages.write_instant(run.end),
+            after=after if page.starting_after is None else max(after, page.starting_after),
+            before=before if page.ending_before is None else min(before, page.ending_before),
+            max_rows=page.max_rows,
+        )
+        cursor.execute(pages.prepared.sql, parameters)
+        rows = [_row(row, run.mailbox_id, pages.read_instant) for row in cursor.fetchall()]
+    finally:
+        cursor.close()
+    return rows[::-1] if backwards else rows
+
+
+def _row(row: Sequence[Any], mailbox_id: str, read_instant: Converter) -> ReportRow:
+    id_, message_id, internet_message_id, conversation_id, received, subject, has_attachments, *people = row
+    sender, from_, *recipients = map(msgspec.Raw, people)
+    return ReportRow(
+        id_,
+        message_id,
+        internet_message_id,
+        conversation_id,
+        mailbox_id,
+        read_instant(received),
+        sender,
+        from_,
+        subject,
+        bool(has_attachments),
+        *recipients,
+    )
