@@ -62,15 +62,18 @@ async def open_sources(
     async with AsyncExitStack() as opened:
         sources: dict[str, MailSource] = {}
         for account_id, account in accounts.items():
-            source: MailSource
-            if account.source == "graph":
-                source = graph_source(account.graph, StoredHost(store, account_id), counts)
-            else:
-                source = folder_source(account.folder)
+            source = account_source(account_id, account, store, counts)
             opened.push_async_callback(source.aclose)
             sources[account_id] = measured(source, observers.metrics, observers.tracing)
         of_graph = frozenset(account_id for account_id, account in accounts.items() if account.source == "graph")
         yield Sources(sources, of_graph, counts)
+
+
+def account_source(account_id: str, account: AccountSettings, store: Store, counts: GraphCounts) -> MailSource:
+    """An account's mail source, which the caller closes. Raises SettingsError as `graph_source` does."""
+    if account.source == "graph":
+        return graph_source(account.graph, StoredHost(store, account_id), counts)
+    return folder_source(account.folder)
 
 
 def folder_source(folder: FolderSettings) -> FolderSource:

@@ -12,6 +12,7 @@ class Action(StrEnum):
 
     ACCOUNT_ADDED = "account.added"
     MAILBOX_ADDED = "mailbox.added"
+    MAILBOX_CHANGED = "mailbox.changed"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     WEBHOOK_ADDED = "webhook.added"

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -36,11 +37,43 @@ class MailboxRow:
 def add_mailbox(
     engine: sa.Engine, address: str, *, name: str = "", time_zone: str = "UTC", acting: Acting = BY_NOBODY_KNOWN
 ) -> MailboxRow:
-    """Add a mailbox to an account, or give the one that is there already. Raises ValueError for what is no address."""
+    """Add a mailbox to an account, or give the one that is there already.
+
+    Raises ValueError for what is no address and for a time zone that is not known.
+    """
     address = normal_address(address)
+    _refuse_unknown_time_zone(time_zone)
     with engine.begin() as connection:
         register(connection, acting, [address], datetime.now(UTC), name=name, time_zone=time_zone)
         return _rows(connection, mailboxes.c.address == address, mailboxes.c.account_id == acting.account_id)[0]
+
+
+def change_mailbox(
+    engine: sa.Engine,
+    address: str,
+    *,
+    name: str | None = None,
+    time_zone: str | None = None,
+    active: bool | None = None,
+    acting: Acting = BY_NOBODY_KNOWN,
+) -> MailboxRow:
+    """Change what is given of a mailbox; it is audited where that is another than before.
+
+    Raises UnknownMailbox, and ValueError for a time zone that is not known and for an empty name.
+    """
+    if time_zone is not None:
+        _refuse_unknown_time_zone(time_zone)
+    if name is not None and not name.strip():
+        raise ValueError("The name is empty. Give the mailbox one, such as its address.")
+    wanted = {"name": name, "time_zone": time_zone, "active": active}
+    values = {column: value for column, value in wanted.items() if value is not None}
+    with engine.begin() as connection:
+        (mailbox_id,) = mailbox_ids(connection, acting.account_id, [address]).values()
+        differs = sa.or_(sa.false(), *(mailboxes.c[column] != value for column, value in values.items()))
+        update = sa.update(mailboxes).where(mailboxes.c.id == mailbox_id, differs)
+        if values and connection.execute(update.values(values)).rowcount:
+            write_acts(connection, acting, Action.MAILBOX_CHANGED, [mailbox_id], datetime.now(UTC))
+        return _rows(connection, mailboxes.c.id == mailbox_id)[0]
 
 
 def list_mailboxes(engine: sa.Engine, account_id: str | None = None) -> Sequence[MailboxRow]:
@@ -133,6 +166,15 @@ def normal_address(address: str) -> str:
     if not at or not local or not domain or any(c.isspace() or c in "/\\\0" or not c.isprintable() for c in normal):
         raise ValueError(f"{address!r} is no mail address: write it like invoices@example.com.")
     return normal
+
+
+def _refuse_unknown_time_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"{name!r} is no time zone that this machine knows: write it like Europe/Berlin or America/Toronto."
+        ) from None
 
 
 def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[MailboxRow]:
