@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from satchel.cli.configured import ConfigFile
-from satchel.cli.gateway import webhook_secrets
+from satchel.cli.gateway import webhook_secrets, webhook_test
 from satchel.cli.gateway.administration import (
     IN_DEFAULT_ACCOUNT,
     InAccount,
@@ -49,6 +49,7 @@ _InFlight = Annotated[
 
 app = typer.Typer(help="Webhooks: who is called when mail arrives.", no_args_is_help=True)
 app.add_typer(webhook_secrets.app, name="secret")
+app.command("test")(webhook_test.try_webhook)
 
 
 @dataclass(frozen=True, slots=True)

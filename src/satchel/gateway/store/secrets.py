@@ -98,6 +98,11 @@ def cancel_rotation(
         return _write(connection, _rotating(connection, identifier, account_id), actor, sealed_next_secret=None)
 
 
+def open_secrets(connection: sa.Connection, webhook_id: str, master_key: MasterKey | None) -> tuple[str, ...]:
+    """What a webhook is called with: its secret, and behind it the next one, if there are any. Raises SealingError."""
+    return tuple(_open(one, master_key) for one in list(_sealed(connection)) if one.webhook_id == webhook_id)
+
+
 def look_at_secrets(engine: sa.Engine, master_key: MasterKey | None, account_id: str | None = None) -> SealedSecrets:
     """Try to open every secret, of one account or of all."""
     with engine.connect() as connection:
