@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -35,21 +36,37 @@ MessageId = Annotated[
     str, typer.Argument(metavar="MESSAGE_ID", help="The message's id: `id` of a webhook, `messageId` of a report.")
 ]
 
-_ADVICE = {
-    Unauthorized: "Check SATCHEL_API_KEY: it may be cut off, expired or deleted.",
-    NotFound: "Check the message id, and that the key may use the message's mailbox.",
-}
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about failures that mean something else for each kind of command."""
+
+    not_found: str
+    missing_scope: str
 
 
-def explain(failure: Exception) -> str:
+ABOUT_A_MESSAGE = Advice(
+    not_found="Check the message id, and that the key may use the message's mailbox.",
+    missing_scope="The key needs messages:read to list and messages:content to download.",
+)
+ABOUT_MAILBOXES = Advice(
+    not_found="Check the mailbox's address or id: `satchel mailboxes` lists those that the key may see.",
+    missing_scope="The key needs reporting, and for messages also messages:read.",
+)
+
+
+def explain(failure: Exception, about: Advice = ABOUT_A_MESSAGE) -> str:
     """A failed call or write in one line that is safe for a terminal, with what to do."""
     if isinstance(failure, OSError) and not isinstance(failure, CALL_ERRORS):
         return printable(f"{failure.filename or 'The file'} cannot be written: {failure.strerror}.")
     message = printable(str(failure))
-    advice = next((text for kind, text in _ADVICE.items() if isinstance(failure, kind)), None)
+    if isinstance(failure, Unauthorized):
+        return f"{message} Check SATCHEL_API_KEY: it may be cut off, expired or deleted."
+    if isinstance(failure, NotFound):
+        return f"{message} {about.not_found}"
     if isinstance(failure, Forbidden) and failure.reason == Reason.MISSING_SCOPE:
-        advice = "The key needs messages:read to list and messages:content to download."
-    return message if advice is None else f"{message} {advice}"
+        return f"{message} {about.missing_scope}"
+    return message
 
 
 def _to_stderr(text: str) -> None:
@@ -58,17 +75,22 @@ def _to_stderr(text: str) -> None:
 
 @asynccontextmanager
 async def connected(
-    url: str, api_key: str, *, allow_http: bool, notice: Callable[[str], None] = _to_stderr
+    url: str,
+    api_key: str,
+    *,
+    allow_http: bool,
+    notice: Callable[[str], None] = _to_stderr,
+    about: Advice = ABOUT_A_MESSAGE,
 ) -> AsyncIterator[AsyncClient]:
     """A client for one command. Long waits are told through `notice`; failures come out as CommandError."""
 
     async def sleep(seconds: float) -> None:
         if seconds >= 2:
-            notice(f"Waiting {seconds:.0f} s before the next try.")
+            notice(f"Waiting {seconds:.0f} s before the next call.")
         await asyncio.sleep(seconds)
 
     try:
         async with AsyncClient(url, api_key, allow_http=allow_http, ambience=Ambience(sleep=sleep)) as client:
             yield client
     except CALL_ERRORS as failure:
-        raise CommandError(explain(failure)) from None
+        raise CommandError(explain(failure, about)) from None

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from satchel import __version__
-from satchel.cli import archive, collector, demo, fetch, init, ls, simulate
+from satchel.cli import archive, collector, demo, fetch, init, ls, messages, simulate
 from satchel.cli.gateway import commands as gateway
 from satchel.cli.output import CommandError
 
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.add_typer(gateway.app, name="gateway")
 app.add_typer(collector.app, name="collector")
+app.command("mailboxes")(messages.mailboxes)
+app.command("messages")(messages.messages)
 app.command("ls")(ls.ls)
 app.command("fetch")(fetch.fetch)
 app.command("archive")(archive.archive)
