@@ -1,5 +1,6 @@
 """A gateway without a network: a store in a temporary file, a mail source in memory, the application around them."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from satchel.gateway.limits.rates import AccountRates, FailedKeys, Limits
 from satchel.gateway.limits.windows import MemoryWindow
 from satchel.gateway.reports.reporting import Reporting
 from satchel.gateway.service import AttachmentService
-from satchel.gateway.store.database import Store, open_database
+from satchel.gateway.store.database import DATABASE_FILE, Store, open_database
 from satchel.gateway.store.keys import create_key
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
@@ -27,9 +28,20 @@ MakeKey = Callable[..., str]
 MakeApp = Callable[..., ASGIApp]
 
 
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file as a new gateway has it, to be copied: to make one takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("new")
+    open_database(folder).dispose()
+    return folder / DATABASE_FILE
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    engine = open_database(tmp_path / "data")
+def engine(tmp_path: Path, new_database: Path) -> Iterator[sa.Engine]:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    shutil.copy(new_database, folder)
+    engine = open_database(folder)
     yield engine
     engine.dispose()
 

@@ -21,6 +21,7 @@ from satchel.gateway.store.mailboxes import list_mailboxes
 from satchel.gateway.store.pauses import resume
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, metadata
 from satchel.gateway.store.webhooks import list_webhooks
+from satchel.gateway.webhooks.schedule import Schedule
 
 KEY = new_key(lambda count: b"\x01" * count)
 NOW = "'2026-01-02 03:04:05.000000'"
@@ -134,9 +135,106 @@ def test_a_row_that_refers_to_nothing_undoes_the_upgrade(old: Path) -> None:
     engine.dispose()
 
 
+SECRET = "a-secret-that-lay-open-" * 9
+ROWS_OF_0003 = (
+    f"INSERT INTO mailboxes VALUES ('box', '{DEFAULT_ACCOUNT_ID}', 'a@e.test', 'A', 1, 'UTC', {NOW}, {NOW}, NULL)",
+    *(
+        f"""INSERT INTO webhooks (id, account_id, name, url, secret, enabled, created_at, removed_at) VALUES
+            ('{name}', '{DEFAULT_ACCOUNT_ID}', '{name}', 'https://e.test/', {secret}, {enabled}, {NOW}, {removed})"""
+        for name, secret, enabled, removed in (
+            ("with", f"'{SECRET}'", 1, "NULL"),
+            ("off", f"'{SECRET}'", 0, "NULL"),
+            ("without", "NULL", 1, "NULL"),
+            ("gone", "NULL", 0, NOW),
+        )
+    ),
+    *(f"INSERT INTO webhook_mailboxes VALUES ('{name}', 'box')" for name in ("with", "off", "without", "gone")),
+    f"""INSERT INTO messages VALUES (7, 'm', 'box', 'file', '<m@e.test>', 'c', {NOW}, '{{}}', '{{}}', '[]', '[]',
+        'Subject', 1, 1, {NOW})""",
+    *(
+        f"""INSERT INTO deliveries VALUES
+            ('{name}', '{name}', 7, '{status}', 1, {NOW}, {NOW}, NULL, 500, 'http_500', 'no')"""
+        for name, status in (("with", "pending"), ("without", "pending"), ("gone", "cancelled"))
+    ),
+)
+
+
+@pytest.fixture
+def of_0003(tmp_path: Path) -> Path:
+    engine = at_revision(tmp_path / DATABASE_FILE, "0003")
+    with engine.begin() as connection:
+        for statement in ROWS_OF_0003:
+            connection.exec_driver_sql(statement)
+        # What an older version has left in pages that nothing is in any more.
+        connection.exec_driver_sql("CREATE TABLE remains (secret TEXT)")
+        connection.exec_driver_sql(f"INSERT INTO remains VALUES ('{SECRET * 99}')")
+        connection.exec_driver_sql("DROP TABLE remains")
+    engine.dispose()
+    assert SECRET.encode() in (tmp_path / DATABASE_FILE).read_bytes()
+    return tmp_path
+
+
+def test_secrets_that_lay_open_are_gone_and_their_webhooks_paused(of_0003: Path) -> None:
+    engine = open_database(of_0003)
+    rows = {row.name: row for row in list_webhooks(engine)}
+    assert {name: (row.has_secret, row.paused_at is not None) for name, row in rows.items()} == {
+        "with": (False, True),
+        "off": (False, True),
+        "without": (False, False),
+    }
+    for advice in ("webhooks secret set", "webhooks resume"):
+        assert advice in (rows["with"].pause_note or "")
+    assert rows["without"].pause_note is None
+    assert (rows["with"].enabled, rows["off"].enabled, rows["with"].by_rules) == (True, False, False)
+    assert (rows["with"].schedule, rows["with"].max_in_flight, rows["with"].include_custom_fields) == (
+        Schedule.STANDARD,
+        1,
+        True,
+    )
+    # While the database is open, so also in what SQLite keeps beside it.
+    written = b"".join(path.read_bytes() for path in of_0003.iterdir())
+    assert SECRET[:23].encode() not in written
+    engine.dispose()
+
+
+def test_deliveries_have_the_mailbox_of_their_message(of_0003: Path) -> None:
+    engine = open_database(of_0003)
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT id, mailbox_id, status FROM deliveries ORDER BY id").all()
+        waiting = connection.exec_driver_sql("SELECT webhook_id, mailbox_id FROM delivery_lanes ORDER BY 1").all()
+    assert found == [("gone", "box", "cancelled"), ("with", "box", "pending"), ("without", "box", "pending")]
+    assert waiting == [("with", "box"), ("without", "box")]
+    engine.dispose()
+
+
+def test_down_to_0003_and_up_again(of_0003: Path) -> None:
+    open_database(of_0003).dispose()
+    downgraded(of_0003, "0003")
+    engine = open_engine(sqlite_url(of_0003 / DATABASE_FILE))
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT name, secret, enabled FROM webhooks ORDER BY name").all()
+    # The one that is paused would be sent to without its secret.
+    assert found == [("gone", None, 0), ("off", None, 0), ("with", None, 0), ("without", None, 1)]
+    engine.dispose()
+    engine = open_database(of_0003)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert {row.name: row.enabled for row in list_webhooks(engine)} == {"with": False, "off": False, "without": True}
+    engine.dispose()
+
+
 def test_the_way_back(old: Path) -> None:
     open_database(old).dispose()
+    downgraded(old, "0001")
     engine = open_engine(sqlite_url(old / DATABASE_FILE))
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM mailboxes").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+    engine.dispose()
+
+
+def downgraded(folder: Path, revision: str) -> None:
+    engine = open_engine(sqlite_url(folder / DATABASE_FILE))
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     with engine.connect() as connection:
@@ -145,8 +243,6 @@ def test_the_way_back(old: Path) -> None:
         with connection.begin():
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes.update(connection=connection, version_table="alembic_version")
-            command.downgrade(config, "0001")
-            assert connection.exec_driver_sql("SELECT count(*) FROM mailboxes").scalar() == 2
-            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            command.downgrade(config, revision)
         connection.invalidate()
     engine.dispose()

@@ -28,7 +28,8 @@ def test_opening_again_changes_nothing(engine: sa.Engine, tmp_path: Path) -> Non
     connection.close()
 
 
-def test_the_database_is_its_owners_alone(engine: sa.Engine, tmp_path: Path) -> None:
+def test_the_database_is_its_owners_alone(tmp_path: Path) -> None:
+    open_database(tmp_path / "data").dispose()
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "data" / DATABASE_FILE).stat().st_mode) == 0o600
 
@@ -41,6 +42,7 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
 
 def test_a_database_that_is_broken_or_locked(engine: sa.Engine, tmp_path: Path) -> None:
     file = tmp_path / "data" / DATABASE_FILE
+    engine.dispose()
     with sqlite3.connect(file) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")

@@ -18,7 +18,10 @@ depends_on: str | Sequence[str] | None = None
 
 _ID = sa.String(36)
 _INSTANT = sa.DateTime(timezone=True)
-_NOTE = "Its secret lay open in the database and was dropped. Give it a new one: satchel gateway webhooks secret set"
+_NOTE = (
+    "Its secret lay open in the database and was dropped. Give it a new one (satchel gateway webhooks secret set), and "
+    "then let it go on: satchel gateway webhooks resume"
+)
 
 
 def upgrade() -> None:
@@ -162,7 +165,7 @@ def _create_report_runs() -> None:
 
 
 def downgrade() -> None:
-    """Sealed secrets are lost: the schema below keeps them open."""
+    """Sealed secrets are lost, since the schema below keeps them open; what had one, or was paused, is switched off."""
     op.drop_index("ix_messages_mailbox_id_id_received", "messages")
     op.drop_index("ix_messages_mailbox_id_received_id", "messages")
     op.drop_table("report_runs")
@@ -177,6 +180,9 @@ def downgrade() -> None:
         deliveries.drop_constraint("fk_deliveries_mailbox_id", type_="foreignkey")
         for name in ("mailbox_id", "rule_id", "custom_fields", "text_missing_since"):
             deliveries.drop_column(name)
+    held = sa.table("webhooks", *map(sa.column, ("enabled", "sealed_secret", "paused_at")))
+    is_held = sa.or_(held.c.sealed_secret.is_not(None), held.c.paused_at.is_not(None))
+    op.execute(sa.update(held).where(is_held).values(enabled=sa.false()))
     with op.batch_alter_table("webhooks") as webhooks:
         webhooks.add_column(sa.Column("secret", sa.Text))
         for name in (
