@@ -8,6 +8,7 @@ import pytest
 
 from satchel.client import Client
 from tests.contracts.client_cases import ClientCases, Service, list_blocking
+from tests.contracts.report_cases import ReportCases, ReportService
 from tests.e2e.gateway_process import Gateway, gateway
 from tests.e2e.observe import rows, until
 
@@ -23,8 +24,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def service(running: Gateway) -> Service:
-    (running.maildir / "tmp" / "1.eml").write_bytes(mail().as_bytes(policy=SMTP))
-    (running.maildir / "tmp" / "1.eml").rename(running.maildir / "new" / "1.eml")
+    put(running, "1.eml", mail("Files"))
     query = "SELECT message_id FROM messages"
     ((message_id,),) = until(lambda: rows(running.folder / "data" / "gateway.db", query), "the message in the index")
     with Client(running.url, running.key) as client:
@@ -32,10 +32,15 @@ def service(running: Gateway) -> Service:
     return Service(running.url, running.key, message_id, FILES, item.id)
 
 
-def mail() -> EmailMessage:
+def put(running: Gateway, name: str, message: EmailMessage) -> None:
+    (running.maildir / "tmp" / name).write_bytes(message.as_bytes(policy=SMTP))
+    (running.maildir / "tmp" / name).rename(running.maildir / "new" / name)
+
+
+def mail(subject: str) -> EmailMessage:
     message, nested = EmailMessage(), EmailMessage()
     for each in (message, nested):
-        each["From"], each["To"], each["Subject"] = "ada@example.org", "invoices@example.test", "Files"
+        each["From"], each["To"], each["Subject"] = "ada@example.org", "invoices@example.test", subject
         each.set_content("Here they are.")
     for name, content in FILES.items():
         message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
@@ -43,7 +48,24 @@ def mail() -> EmailMessage:
     return message
 
 
+@pytest.fixture(scope="module")
+def reporting(running: Gateway, service: Service) -> ReportService:
+    """The message of the other suite is the first of the mailbox."""
+    for number in range(7):
+        put(running, f"0{number}.eml", mail(f"number {number}"))
+    query = "SELECT subject FROM messages ORDER BY id"
+    listed = until(
+        lambda: found if len(found := rows(running.folder / "data" / "gateway.db", query)) == 8 else None,
+        "the messages in the index",
+    )
+    return ReportService(running.url, running.key, running.maildir.name, [subject for (subject,) in listed])
+
+
 class TestGateway(ClientCases):
+    pass
+
+
+class TestReportsOfGateway(ReportCases):
     pass
 
 

@@ -137,6 +137,8 @@ class FakeReports:
         groups, page = _field_groups(query), _read_page(query)
         asked = _read_body(body)
         start, end = _instant(asked.activity_start), _instant(asked.activity_end)
+        if start > end:
+            raise BadRequest("activityStart is later than activityEnd.")
         if asked.mailbox_id not in self.mailboxes:
             raise NotFound("Mailbox not found.")
         if sum(1 for run in self._runs.values() if self._status(run) is RunStatus.RUNNING) >= _MAX_RUNNING:
@@ -193,7 +195,10 @@ class FakeReports:
                 progress=100 if is_done else min(99, run.asked * 10),
                 result=msgspec.UNSET
                 if status is RunStatus.ERROR
-                else Result(total=len(run.rows) if is_done else None, data_cutoff_timestamp=run.cutoff),
+                else Result(
+                    total=len(run.rows) if is_done else None,
+                    data_cutoff_timestamp=run.cutoff if is_done else msgspec.UNSET,
+                ),
                 error=ErrorDetail("500", "Planned by the test.", Reason.INTERNAL.value)
                 if status is RunStatus.ERROR
                 else msgspec.UNSET,
