@@ -4,6 +4,7 @@ nothing."""
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from satchel.gateway.rules.decision import Firing
 from satchel.gateway.store.messages import Arrival
 from satchel.gateway.store.pending import PendingMessage, Postponed
 from satchel.mail.source import MessageNotFound, MessageSummary, SourceError, SourceUnavailable
@@ -12,6 +13,14 @@ from satchel.mail.source import MessageNotFound, MessageSummary, SourceError, So
 MAX_ATTEMPTS = 20
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the source says of a message, and which rules fire for that."""
+
+    summary: MessageSummary
+    firings: tuple[Firing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,7 @@ class Verdict:
 
 def judge(
     message: PendingMessage,
-    result: MessageSummary | Exception | None,
+    result: Described | Exception | None,
     *,
     is_baseline: bool,
     now: datetime,
@@ -36,13 +45,14 @@ def judge(
     not: whatever became of it, it must not be announced later.
     """
     ref = message.ref
-    if isinstance(result, MessageSummary):
+    if isinstance(result, Described):
         # The source may know by now a better way to the message than what announced it.
-        return Verdict(Arrival(replace(ref, locator=result.ref.locator), result, is_baseline))
+        place = replace(ref, locator=result.summary.ref.locator)
+        return Verdict(Arrival(place, result.summary, is_baseline, result.firings))
     if isinstance(result, MessageNotFound):
         until = message.first_seen_at + timedelta(seconds=patience_seconds)
         return Verdict() if is_baseline or now >= until else Verdict(postponed=_postponed(message, result, now, until))
-    if result is not None and _is_final(message, result):
+    if result is not None and is_final(message, result):
         return Verdict(Arrival(ref, None, is_baseline))
     # Its row is what keeps one of the baseline from being announced when it is described at last.
     arrival = Arrival(ref, None, is_baseline) if is_baseline else None
@@ -55,7 +65,8 @@ def pause_seconds(attempts: int, retry_after_seconds: float | None = None) -> fl
     return min(max(retry_after_seconds or doubled, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
 
 
-def _is_final(message: PendingMessage, error: Exception) -> bool:
+def is_final(message: PendingMessage, error: Exception) -> bool:
+    """Whether trying again would change nothing, or this was the last of the attempts at what may be a defect."""
     return not error.transient if isinstance(error, SourceError) else message.attempts + 1 >= MAX_ATTEMPTS
 
 

@@ -107,19 +107,21 @@ class MemoryContent:
 
 @dataclass
 class MemorySource:
-    """`files` by message id and attachment id, `texts` by message id; `failures` by message id, raised by every call about it; `elsewhere` are
-    the messages that `resolve` finds."""
+    """`files` by message id and attachment id, `texts` by message id; `failures` by message id, raised by every call
+    about it, `list_failures` by that for its attachments; `elsewhere` are the messages that `resolve` finds."""
 
     summaries: dict[str, MessageSummary] = field(default_factory=dict)
     files: dict[str, dict[str, MemoryContent]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
+    list_failures: dict[str, Exception] = field(default_factory=dict)
     histories: dict[str, list[list[MessageSummary] | Exception]] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     addresses: list[str] = field(default_factory=lambda: [MAILBOX])
     elsewhere: dict[str, MessageRef] = field(default_factory=dict)
     on_describe: Callable[[], None] = lambda: None
     described: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
     lists_exact_sizes: bool = True
 
     async def watch(self) -> AsyncIterator[Batch]:
@@ -142,7 +144,10 @@ class MemorySource:
             yield [each for each in batch if since <= each.received < until]
 
     async def list(self, message: MessageRef) -> Sequence[Attachment]:
+        self.listed.append(message.message_id)
         self._fail(message)
+        if message.message_id in self.list_failures:
+            raise self.list_failures[message.message_id]
         return [content.attachment for content in self.files[message.message_id].values()]
 
     async def text(self, message: MessageRef, max_characters: int) -> str | None:

@@ -4,7 +4,7 @@ One and the same look at the conditions answers both, so that what is explained 
 rule's own words and count; they say nothing of the message that whoever reads them could not know.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -12,6 +12,7 @@ from satchel.contract.attachments import Attachment
 from satchel.contract.events import Recipient
 from satchel.gateway.rules.conditions import AttachmentConditions, Conditions, is_match
 from satchel.gateway.rules.patterns import fits
+from satchel.gateway.rules.wording import any_of, attachment_words
 from satchel.gateway.text_bounds import MAX_SUBJECT_CHARACTERS, clean
 
 
@@ -113,16 +114,16 @@ def _holds(conditions: Conditions, message: RuledMessage, attachments: Sequence[
 def _of_envelope(conditions: Conditions, message: RuledMessage) -> Iterator[Finding]:
     if conditions.senders:
         found = _fitting(conditions.senders, message.senders)
-        told = f"The sender is {found}." if found else f"Neither From nor Sender is {_any_of(conditions.senders)}."
+        told = f"The sender is {found}." if found else f"Neither From nor Sender is {any_of(conditions.senders)}."
         yield Finding("sender", found is not None, told)
     if conditions.recipients:
         found = _fitting(conditions.recipients, message.recipients)
-        none = f"None of the recipients ({len(message.recipients)}) is {_any_of(conditions.recipients)}."
+        none = f"None of the recipients ({len(message.recipients)}) is {any_of(conditions.recipients)}."
         yield Finding("recipient", found is not None, f"A recipient is {found}." if found else none)
     if conditions.subject_contains:
         subject = message.subject.casefold()
         found = next((words for words in conditions.subject_contains if words.casefold() in subject), None)
-        told = f"contains {found!r}" if found else f"does not contain {_any_of(map(repr, conditions.subject_contains))}"
+        told = f"contains {found!r}" if found else f"does not contain {any_of(map(repr, conditions.subject_contains))}"
         yield Finding("subject contains", found is not None, f"The subject {told}.")
     if conditions.subject_regex is not None:
         matches = is_match(conditions.subject_regex, message.subject)
@@ -145,7 +146,7 @@ def _of_attachments(
         yield Finding("attachment", False, "Its attachments cannot be read.")
     else:
         count = sum(_fits(wanted, each) for each in attachments)
-        told = f"{count or 'None'} of its attachments ({len(attachments)}) is {_written(wanted)}."
+        told = f"{count or 'None'} of its attachments ({len(attachments)}) is {attachment_words(wanted)}."
         yield Finding("attachment", count > 0, told)
 
 
@@ -170,22 +171,9 @@ def _is_kind(kind: str, attachment: Attachment) -> bool:
     return fnmatchcase(attachment.content_type.lower(), kind)
 
 
-def _written(wanted: AttachmentConditions) -> str:
-    parts = [_any_of(wanted.kinds) if wanted.kinds else "of any kind"]
-    if wanted.min_bytes is not None:
-        parts.append(f"of {wanted.min_bytes:,} bytes or more")
-    if wanted.max_bytes is not None:
-        parts.append(f"of {wanted.max_bytes:,} bytes at most")
-    return ", ".join(parts)
-
-
 def _addresses(people: Sequence[Recipient]) -> tuple[str, ...]:
     return tuple(clean(each.email_address.address) for each in people)
 
 
 def _fitting(patterns: Sequence[str], addresses: Sequence[str]) -> str | None:
     return next((pattern for pattern in patterns if any(fits(pattern, address) for address in addresses)), None)
-
-
-def _any_of(words: Iterable[str]) -> str:
-    return " or ".join(words)

@@ -3,7 +3,7 @@
 All of it by account: two accounts may have a mailbox of one address, and in it messages of one id.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,25 +14,27 @@ from sqlalchemy.dialects import sqlite
 
 from satchel.contract.events import Recipient
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
+from satchel.gateway.rules.decision import Firing
 from satchel.gateway.store.audit import Acting
 from satchel.gateway.store.deliveries import Lane, add_deliveries
 from satchel.gateway.store.mailboxes import register
 from satchel.gateway.store.tables import mailboxes, messages, webhook_mailboxes, webhooks
+from satchel.gateway.text_bounds import MAX_SUBJECT_CHARACTERS, clean
 from satchel.mail.source import MessageRef, MessageSummary
-
-_MAX_SUBJECT_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A message to index; `summary` is None where the source cannot read its envelope, ever or just now.
 
-    One of the baseline was there before its mailbox was first indexed to the end; it is never announced.
+    One of the baseline was there before its mailbox was first indexed to the end; it is never announced. `firings` are
+    what the rules of the mailbox say to it.
     """
 
     ref: MessageRef
     summary: MessageSummary | None
     is_baseline: bool = False
+    firings: Sequence[Firing] = ()
 
 
 def known_message_ids(
@@ -49,7 +51,8 @@ def known_message_ids(
 
 
 def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arrival]) -> frozenset[Lane]:
-    """Index messages of an account and write a delivery for each enabled webhook of their mailboxes, all or nothing.
+    """Index messages of an account and write their deliveries, all or nothing: one for each enabled webhook of the
+    mailbox that is told of everything, or that a rule fires.
 
     Messages of the baseline are only indexed. A message that the index has already gets its envelope, if that could
     not be read before, and is not announced again. Returns the lanes of the new deliveries.
@@ -65,7 +68,8 @@ def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arriv
         baseline = {arrival.ref.message_id for arrival in arrivals if arrival.is_baseline}
         new = {id_: row | {"id": numbers[id_]} for row in rows if (id_ := row["message_id"]) in numbers}
         announced = [row for id_, row in new.items() if row["readable"] and id_ not in baseline]
-        return _announce(connection, announced, now)
+        fired = {arrival.ref.message_id: arrival.firings for arrival in arrivals}
+        return _announce(connection, announced, fired, now)
 
 
 def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
@@ -100,30 +104,46 @@ def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
         connection.execute(sa.update(messages).where(is_incomplete).values(id=next_id), values)
 
 
-def _announce(connection: sa.Connection, rows: list[dict[str, Any]], now: datetime) -> frozenset[Lane]:
-    targets = connection.execute(
-        sa.select(webhook_mailboxes.c.mailbox_id, webhook_mailboxes.c.webhook_id)
+def _announce(
+    connection: sa.Connection, rows: list[dict[str, Any]], fired: Mapping[str, Sequence[Firing]], now: datetime
+) -> frozenset[Lane]:
+    if not rows:
+        return frozenset()
+    of_mailbox = _webhooks(connection, {row["mailbox_id"] for row in rows})
+    written = []
+    for row in rows:
+        firings = {firing.webhook_id: firing for firing in fired.get(row["message_id"], ())}
+        for webhook_id, by_rules in of_mailbox.get(row["mailbox_id"], ()):
+            firing = firings.get(webhook_id) if by_rules else None
+            if firing is not None or not by_rules:
+                written.append(
+                    {
+                        "id": delivery_id(webhook_id, row["message_id"]),
+                        "webhook_id": webhook_id,
+                        "mailbox_id": row["mailbox_id"],
+                        "message_row_id": row["id"],
+                        "rule_id": None if firing is None else firing.rule_id,
+                        "custom_fields": None if firing is None else dict(firing.custom_fields) or None,
+                    }
+                )
+    return add_deliveries(connection, written, now)
+
+
+def _webhooks(connection: sa.Connection, mailbox_ids: set[str]) -> dict[str, list[tuple[str, bool]]]:
+    """By mailbox, the enabled webhooks that it may tell, and whether each is told of what a rule says only."""
+    query = (
+        sa.select(webhook_mailboxes.c.mailbox_id, webhook_mailboxes.c.webhook_id, webhooks.c.by_rules)
         .join_from(webhook_mailboxes, webhooks)
         .where(
-            webhook_mailboxes.c.mailbox_id.in_({row["mailbox_id"] for row in rows}),
+            webhook_mailboxes.c.mailbox_id.in_(mailbox_ids),
             webhooks.c.enabled,
             webhooks.c.removed_at.is_(None),
         )
-    ).all()
-    if not rows or not targets:
-        return frozenset()
-    written = [
-        {
-            "id": delivery_id(webhook_id, row["message_id"]),
-            "webhook_id": webhook_id,
-            "mailbox_id": mailbox_id,
-            "message_row_id": row["id"],
-        }
-        for row in rows
-        for mailbox_id, webhook_id in targets
-        if mailbox_id == row["mailbox_id"]
-    ]
-    return add_deliveries(connection, written, now)
+    )
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.mailbox_id, []).append((row.webhook_id, row.by_rules))
+    return found
 
 
 def delivery_id(webhook_id: str, message_id: str) -> str:
@@ -161,28 +181,23 @@ def _message_row(arrival: Arrival, mailbox_id: str, now: datetime) -> dict[str, 
             "has_attachments": False,
         }
     return row | {
-        "internet_message_id": _clean(summary.internet_message_id),
-        "conversation_id": _clean(summary.conversation_id),
+        "internet_message_id": clean(summary.internet_message_id),
+        "conversation_id": clean(summary.conversation_id),
         "received": _instant(summary.received, now),
         "sender": _addresses([summary.sender])[0],
         "from_": _addresses([summary.from_])[0],
         "to": _addresses(summary.to),
         "cc": _addresses(summary.cc),
-        "subject": _clean(summary.subject)[:_MAX_SUBJECT_CHARACTERS],
+        "subject": clean(summary.subject)[:MAX_SUBJECT_CHARACTERS],
         "has_attachments": summary.has_attachments,
     }
 
 
 def _addresses(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
     return [
-        {"emailAddress": {"name": _clean(r.email_address.name), "address": _clean(r.email_address.address)}}
+        {"emailAddress": {"name": clean(r.email_address.name), "address": clean(r.email_address.address)}}
         for r in recipients
     ]
-
-
-def _clean(text: str) -> str:
-    """Text that every database and JSON takes: no lone surrogates, no NUL."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _instant(received: datetime, now: datetime) -> datetime:
