@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -37,8 +37,9 @@ class PageAsked:
 
     def query(self) -> str:
         """As the links of a result say it."""
-        cursors = {"starting_after": self.starting_after, "ending_before": self.ending_before}
-        return urlencode({"max": self.max_rows} | {name: at for name, at in cursors.items() if at is not None})
+        after = "" if self.starting_after is None else f"&starting_after={self.starting_after}"
+        before = "" if self.ending_before is None else f"&ending_before={self.ending_before}"
+        return f"max={self.max_rows}{after}{before}"
 
 
 @dataclass(frozen=True, slots=True)

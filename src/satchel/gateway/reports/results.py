@@ -25,7 +25,8 @@ def result_envelope(
     links = _links(run, rows, page, base_url)
     if status is RunStatus.DONE:
         is_open = run.end > run.cutoff_at
-        cutoff = run.cutoff_at if is_open else msgspec.UNSET
+        # As coarse as the instants of a report, so that it can be the start of the next one.
+        cutoff = run.cutoff_at.replace(microsecond=0) if is_open else msgspec.UNSET
         result = Result(data=list(rows), total=run.total, data_cutoff_timestamp=cutoff)
         return ResultEnvelope(links=links, status=status, progress=100, result=result)
     if status is RunStatus.ERROR:
@@ -42,12 +43,17 @@ def state_of(run: Run, now: datetime) -> RunStatus:
 
 
 def _links(run: Run, rows: Sequence[ReportRow], page: PageAsked, base_url: str) -> ResultLinks:
+    path = base_url + REPORT_RESULTS.url(run_id=run.run_id)
+
+    def link(to: PageAsked) -> Link:
+        return Link(f"{path}?{to.query()}", "GET")
+
     before, after = _neighbours(run, rows, page)
     return ResultLinks(
-        self_=_page_link(run, page, base_url),
+        self_=link(page),
         origin=Link(base_url + run.origin, "POST", msgspec.Raw(run.body)),
-        next=None if after is None else _page_link(run, after, base_url),
-        prev=None if before is None else _page_link(run, before, base_url),
+        next=None if after is None else link(after),
+        prev=None if before is None else link(before),
     )
 
 
@@ -65,7 +71,3 @@ def _neighbours(run: Run, rows: Sequence[ReportRow], page: PageAsked) -> tuple[P
     before = PageAsked(page.max_rows, ending_before=first) if first > run.first_row_id else None
     after = PageAsked(page.max_rows, starting_after=last) if last < run.last_row_id else None
     return before, after
-
-
-def _page_link(run: Run, page: PageAsked, base_url: str) -> Link:
-    return Link(f"{base_url}{REPORT_RESULTS.url(run_id=run.run_id)}?{page.query()}", "GET")

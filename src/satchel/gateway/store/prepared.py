@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from satchel.gateway.store.tables import UtcDateTime
 
 Converter = Callable[[Any], Any]
 
@@ -34,12 +37,19 @@ def prepare(statement: sa.Select[*tuple[Any, ...]], dialect: sa.Dialect, *names:
 
 def reader(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
     """Makes Python's value of what the driver gives of a column."""
+    if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
+        # SQLAlchemy's own takes five times as long, which shows on a page of 500 rows.
+        return _instant
     return column.type.dialect_impl(dialect).result_processor(dialect, None) or _as_it_is
 
 
 def writer(column: sa.Column[Any], dialect: sa.Dialect) -> Converter:
     """Makes what the driver takes for a column of Python's value."""
     return column.type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text + "+00:00")
 
 
 def _as_it_is(value: Any) -> Any:

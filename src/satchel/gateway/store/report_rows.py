@@ -10,8 +10,8 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from satchel.contract.reports import ActivityType, RunStatus
 from satchel.gateway.reports.parameters import PageAsked
@@ -23,7 +23,7 @@ from satchel.gateway.store.tables import messages
 SLICE_ROWS = 10_000
 
 
-class ReportRow(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class ReportRow(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A `ReceivedMessage` on its way out: its people are the JSON that the index has of them."""
 
     id: int
@@ -32,12 +32,12 @@ class ReportRow(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True)
     conversation_id: str
     mailbox_id: str
     received: datetime
-    sender: msgspec.Raw
-    from_: msgspec.Raw = msgspec.field(name="from")
+    sender: Raw
+    from_: Raw = field(name="from")
     subject: str
     has_attachments: bool
-    to: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    cc: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    to: Raw | UnsetType = UNSET
+    cc: Raw | UnsetType = UNSET
 
 
 def count_slice(
@@ -48,8 +48,8 @@ def count_slice(
     There is nothing to count of a run that is unknown, has ended, or began too long ago.
     """
     with engine.begin() as connection:
-        run = find_run(connection, run_id, begun_after=given_up_before)
-        if run is None or run.status is not RunStatus.RUNNING:
+        run = find_run(connection, run_id)
+        if run is None or run.status is not RunStatus.RUNNING or run.created_at <= given_up_before:
             return False
         counted = _slice(connection, run, limit)
         advance_run(connection, run, counted, now)
@@ -62,8 +62,8 @@ def read_result(
     """A run that the key began, and one page of its rows once it is done; None where there is no such run, or it began
     too long ago."""
     with engine.connect() as connection:
-        run = find_run(connection, run_id, key_id=key_id, begun_after=begun_after)
-        if run is None:
+        run = find_run(connection, run_id)
+        if run is None or run.key_id != key_id or run.created_at <= begun_after:
             return None
         if run.status is not RunStatus.DONE or run.first_row_id is None or run.last_row_id is None:
             return run, ()
@@ -74,19 +74,20 @@ def _slice(connection: sa.Connection, run: Run, limit: int) -> Counted:
     """What the next slice of a run holds, in the order of the instants."""
     if run.activity is not ActivityType.RECEIVED:
         return Counted(0, None, None, run.counted_received, run.counted_row_id, 100, is_all=True)
+    ahead = _of_run(run, since=run.counted_received)
     position = sa.tuple_(messages.c.received, messages.c.id)
-    begin = sa.tuple_(sa.literal(run.counted_received), sa.literal(run.counted_row_id))
-    of_run = (*_of_run(run), position > begin)
-    in_order = sa.select(messages.c.received, messages.c.id).where(*of_run)
+    behind = position > sa.tuple_(sa.literal(run.counted_received), sa.literal(run.counted_row_id))
+    in_order = sa.select(messages.c.received, messages.c.id).where(*ahead, behind)
     in_order = in_order.order_by(messages.c.received, messages.c.id)
     last = connection.execute(in_order.offset(limit - 1).limit(1)).one_or_none()
     ids = messages.c.id
-    numbers = sa.select(sa.func.count(), sa.func.min(ids), sa.func.max(ids)).where(*of_run)
+    numbers = sa.select(sa.func.count(), sa.func.min(ids), sa.func.max(ids))
     if last is None:
-        count, first_id, last_id = connection.execute(numbers).one()
+        count, first_id, last_id = connection.execute(numbers.where(*ahead, behind)).one()
         return Counted(count, first_id, last_id, run.counted_received, run.counted_row_id, 100, is_all=True)
-    end = sa.tuple_(sa.literal(last.received), sa.literal(last.id))
-    count, first_id, last_id = connection.execute(numbers.where(position <= end)).one()
+    up_to = position <= sa.tuple_(sa.literal(last.received), sa.literal(last.id))
+    slice_ = _of_run(run, since=run.counted_received, until=last.received)
+    count, first_id, last_id = connection.execute(numbers.where(*slice_, behind, up_to)).one()
     progress = _progress(connection, run, last.received)
     return Counted(count, first_id, last_id, last.received, last.id, progress, is_all=False)
 
@@ -101,12 +102,15 @@ def _progress(connection: sa.Connection, run: Run, reached: datetime) -> int:
     return min(99, int(100 * (reached - first) / (last - first))) if first < last else 0
 
 
-def _of_run(run: Run) -> tuple[sa.ColumnElement[bool], ...]:
+def _of_run(
+    run: Run, *, since: datetime | None = None, until: datetime | None = None
+) -> tuple[sa.ColumnElement[bool], ...]:
+    """What makes a message a row of a run, between two instants; these bounds are what SQLite finds its place by."""
     return (
         messages.c.mailbox_id == run.mailbox_id,
         messages.c.readable.is_(True),
-        messages.c.received >= run.start,
-        messages.c.received <= run.end,
+        messages.c.received >= (since or run.start),
+        messages.c.received <= (until or run.end),
         messages.c.id <= run.cutoff_row_id,
     )
 
@@ -123,7 +127,8 @@ class _Pages:
 @lru_cache(maxsize=32)
 def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> _Pages:
     # As text, so that the JSON is not read here only to be written again.
-    people = ["sender", "from_", *(("to", "cc") if with_participants else ())]
+    people = [sa.cast(messages.c[name], sa.Text) for name in ("sender", "from_")]
+    recipients = [sa.cast(messages.c[name], sa.Text) if with_participants else sa.null() for name in ("to", "cc")]
     statement = (
         sa.select(
             messages.c.id,
@@ -133,7 +138,8 @@ def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> 
             messages.c.received,
             messages.c.subject,
             messages.c.has_attachments,
-            *(sa.cast(messages.c[name], sa.Text) for name in people),
+            *people,
+            *recipients,
         )
         .where(
             messages.c.mailbox_id == sa.bindparam("mailbox_id"),
@@ -166,25 +172,40 @@ def _page(connection: sa.Connection, run: Run, page: PageAsked, *, after: int, b
             max_rows=page.max_rows,
         )
         cursor.execute(pages.prepared.sql, parameters)
-        rows = [_row(row, run.mailbox_id, pages.read_instant) for row in cursor.fetchall()]
+        rows = _rows(cursor.fetchall(), run.mailbox_id, pages.read_instant)
     finally:
         cursor.close()
     return rows[::-1] if backwards else rows
 
 
-def _row(row: Sequence[Any], mailbox_id: str, read_instant: Converter) -> ReportRow:
-    id_, message_id, internet_message_id, conversation_id, received, subject, has_attachments, *people = row
-    sender, from_, *recipients = map(msgspec.Raw, people)
-    return ReportRow(
-        id_,
-        message_id,
-        internet_message_id,
-        conversation_id,
-        mailbox_id,
-        read_instant(received),
-        sender,
-        from_,
-        subject,
-        bool(has_attachments),
-        *recipients,
-    )
+def _rows(found: Sequence[Sequence[Any]], mailbox_id: str, read_instant: Converter) -> list[ReportRow]:
+    # Written for speed: this is half of what a page costs beside its SQL.
+    return [
+        ReportRow(
+            id_,
+            message_id,
+            internet_message_id,
+            conversation_id,
+            mailbox_id,
+            read_instant(received),
+            Raw(sender),
+            Raw(from_),
+            subject,
+            has_attachments == 1,
+            UNSET if to is None else Raw(to),
+            UNSET if cc is None else Raw(cc),
+        )
+        for (
+            id_,
+            message_id,
+            internet_message_id,
+            conversation_id,
+            received,
+            subject,
+            has_attachments,
+            sender,
+            from_,
+            to,
+            cc,
+        ) in found
+    ]

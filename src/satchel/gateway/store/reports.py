@@ -7,11 +7,13 @@ index's own (`report_rows`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from satchel.contract.reports import ActivityType, RunStatus
+from satchel.gateway.store.prepared import Converter, Prepared, prepare, reader
 from satchel.gateway.store.tables import accounts, api_key_mailboxes, messages, report_runs
 
 MOST_RUNNING = 3
@@ -47,6 +49,7 @@ class Run:
     behind `counted_received` and `counted_row_id`."""
 
     run_id: str
+    key_id: str
     mailbox_id: str
     status: RunStatus
     progress: int
@@ -94,20 +97,21 @@ def begin_run(engine: sa.Engine, new: NewRun, now: datetime, *, given_up_before:
         if _count_running(connection, new.account_id, given_up_before) >= MOST_RUNNING:
             raise TooManyRuns
         connection.execute(sa.insert(report_runs).values(_values(new, now)))
-        return _run(connection.execute(_SELECT.where(report_runs.c.id == new.run_id)).one())
+        run = find_run(connection, new.run_id)
+    assert run is not None
+    return run
 
 
-def find_run(
-    connection: sa.Connection, run_id: str, *, key_id: str | None = None, begun_after: datetime | None = None
-) -> Run | None:
-    """The run of this id; only if the key began it and it is young enough, where these are given."""
-    query = _SELECT.where(report_runs.c.id == run_id)
-    if key_id is not None:
-        query = query.where(report_runs.c.key_id == key_id)
-    if begun_after is not None:
-        query = query.where(report_runs.c.created_at > begun_after)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _run(row)
+def find_run(connection: sa.Connection, run_id: str) -> Run | None:
+    """The run of this id, whoever's it is."""
+    statement = _statement(connection.dialect)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement.prepared.sql, statement.prepared.parameters(run_id=run_id))
+        row = cursor.fetchone()
+    finally:
+        cursor.close()
+    return None if row is None else Run(*(read(value) for read, value in zip(statement.readers, row, strict=True)))
 
 
 def running_runs(engine: sa.Engine, now: datetime, *, given_up_before: datetime) -> Sequence[str]:
@@ -198,17 +202,19 @@ def _values(new: NewRun, now: datetime) -> dict[str, Any]:
     }
 
 
-_SELECT = sa.select(
-    report_runs.c.id.label("run_id"),
+# In the order of the run's fields.
+_COLUMNS = (
+    report_runs.c.id,
+    report_runs.c.key_id,
     report_runs.c.mailbox_id,
     report_runs.c.status,
     report_runs.c.progress,
     report_runs.c.origin,
     report_runs.c.body,
     report_runs.c.with_participants,
-    report_runs.c.activity_type.label("activity"),
-    report_runs.c.activity_start.label("start"),
-    report_runs.c.activity_end.label("end"),
+    report_runs.c.activity_type,
+    report_runs.c.activity_start,
+    report_runs.c.activity_end,
     report_runs.c.cutoff_at,
     report_runs.c.cutoff_row_id,
     report_runs.c.total,
@@ -220,6 +226,16 @@ _SELECT = sa.select(
 )
 
 
-def _run(row: sa.Row[*tuple[Any, ...]]) -> Run:
-    values = row._asdict()
-    return Run(**values | {"status": RunStatus(values["status"]), "activity": ActivityType(values["activity"])})
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    prepared: Prepared
+    readers: Sequence[Converter]
+
+
+@lru_cache(maxsize=8)
+def _statement(dialect: sa.Dialect) -> _Statement:
+    """How a run is asked for, which each page of a report does."""
+    own: dict[str, Converter] = {"status": RunStatus, "activity_type": ActivityType}
+    query = sa.select(*_COLUMNS).where(report_runs.c.id == sa.bindparam("run_id"))
+    readers = [own.get(column.name) or reader(column, dialect) for column in _COLUMNS]
+    return _Statement(prepare(query, dialect, "run_id"), readers)
