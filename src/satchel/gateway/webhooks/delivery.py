@@ -105,11 +105,11 @@ class Deliveries:
 
     async def _run_lane(self, lane: Lane, run: int) -> None:
         self._schedule.begin(lane)
-        ended, began = Ended(), time.monotonic()
+        ended = Ended()
 
-        def gives_way() -> bool:
-            has_had_time = time.monotonic() - began >= GIVE_WAY_SECONDS
-            return self._is_stopping or (has_had_time and self._schedule.is_awaited(lane))
+        def gives_way(worked_seconds: float) -> bool:
+            is_long = worked_seconds > GIVE_WAY_SECONDS
+            return self._is_stopping or (is_long and self._schedule.is_awaited(lane))
 
         try:
             ended = await LaneRun(

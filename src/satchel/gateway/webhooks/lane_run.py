@@ -1,6 +1,7 @@
 """One run of a lane: its deliveries in their order, so many at a time as the webhook takes, until nothing is due."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -55,9 +56,16 @@ class LaneRun:
     """A run by its number. It is no longer the lane's once another has begun, and then does nothing more."""
 
     def __init__(
-        self, lane: Lane, number: int, *, steps: Steps, courier: Courier, places: Places, gives_way: Callable[[], bool]
+        self,
+        lane: Lane,
+        number: int,
+        *,
+        steps: Steps,
+        courier: Courier,
+        places: Places,
+        gives_way: Callable[[float], bool],
     ) -> None:
-        """`gives_way` says whether the run is to begin nothing more."""
+        """`gives_way` says whether the run, which has delivered for so many seconds, is to begin nothing more."""
         self._lane = lane
         self._number = number
         self._steps = steps
@@ -82,10 +90,11 @@ class LaneRun:
 
     async def _deliver(self) -> Ended:
         finished: Sequence[Finished] = ()
+        # Before its first delivery has ended it has had nothing of its place.
+        began, worked_seconds = time.monotonic(), 0.0
         while True:
             has_room = await self._make_room()
-            step = await self._ask(finished, gives_way=not has_room or self._gives_way())
-            finished = ()
+            step = await self._ask(finished, gives_way=not has_room or self._gives_way(worked_seconds))
             if isinstance(step, Ended):
                 return step
             if step is not None:
@@ -93,8 +102,10 @@ class LaneRun:
                 task = asyncio.create_task(self._courier.attempt(self._lane, self._number, step))
                 self._under_way[task] = step.delivery_id
                 if len(self._under_way) < self._width:
+                    finished = ()
                     continue
             finished = await self._wait()
+            worked_seconds = time.monotonic() - began
 
     async def _make_room(self) -> bool:
         """Have a place for each that is under way and one more, where there is one, and none beyond that."""

@@ -63,7 +63,7 @@ def test_a_second_attempt_keeps_its_place(engine: sa.Engine) -> None:
     again = lane.begin()
     assert (again.delivery_id, again.number, again.attempt) == (lane.id_of("a"), 2, 2)
     assert lane.begin(delivered(again)).delivery_id == lane.id_of("b")
-    assert lane.attempts()[:2] == [(1, 500, "http_500"), (2, 200, None)]
+    assert {(1, 500, "http_500"), (2, 200, None)} < {*lane.attempts()}
 
 
 def test_a_fourth_attempt_is_passed_by_others_and_comes_in_its_time(engine: sa.Engine) -> None:
