@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,15 @@ from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.webhooks.decision import Outcome
 from satchel.gateway.webhooks.sender import WebhookSender
 from satchel.settings import SettingsError
-from tests.contracts.webhook_receivers import Receiver, answering, attempt, started
+from tests.contracts.webhook_receivers import (
+    Receiver,
+    answering,
+    attempt,
+    shake_hands,
+    speaking,
+    speaking_at_most,
+    started,
+)
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 OURS = trustme.CA()
@@ -29,33 +36,6 @@ def ca_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def speaking(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
-
-
-def at_most(version: ssl.TLSVersion) -> ssl.SSLContext:
-    context = speaking(OURS.issue_cert("localhost"))
-    # So old that OpenSSL wants to be told twice.
-    context.set_ciphers("DEFAULT@SECLEVEL=0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, version
-    return context
-
-
-def shake_hands(listening: socket.socket, context: ssl.SSLContext) -> str | None:
-    """What the server's side of one handshake ends with, in OpenSSL's words."""
-    connection, _ = listening.accept()
-    with connection:
-        try:
-            context.wrap_socket(connection, server_side=True).close()
-        except ssl.SSLError as error:
-            return error.reason
-    return None
-
-
 async def answered(context: ssl.SSLContext, ca_file: Path | None) -> tuple[Outcome, int]:
     """How an attempt ends, and how many requests the receiver got."""
     receiver = Receiver(handler=answering(200))
@@ -67,14 +47,16 @@ async def answered(context: ssl.SSLContext, ca_file: Path | None) -> tuple[Outco
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_an_authority_of_ones_own(ca_file: Path, version: ssl.TLSVersion) -> None:
-    assert await answered(at_most(version), ca_file) == (Outcome(200), 1)
+    assert await answered(speaking_at_most(version, OURS.issue_cert("localhost")), ca_file) == (Outcome(200), 1)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 async def test_versions_before_1_2_are_refused(ca_file: Path, version: ssl.TLSVersion) -> None:
     # A server that says why, which one of asyncio does not.
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        handshake = asyncio.create_task(asyncio.to_thread(shake_hands, listening, at_most(version)))
+        handshake = asyncio.create_task(
+            asyncio.to_thread(shake_hands, listening, speaking_at_most(version, OURS.issue_cert("localhost")))
+        )
         outcome = await attempt(f"https://localhost:{listening.getsockname()[1]}/", ca_file)
         assert (outcome, await handshake) == (Outcome(error="tls"), "UNSUPPORTED_PROTOCOL")
 

@@ -1,12 +1,15 @@
 """Receivers of webhooks on loopback, that behave as a test says, and a sender that may call them."""
 
 import asyncio
+import socket
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trustme
 from aiohttp import web
 
 from satchel.gateway.settings import WebhookSettings
@@ -51,6 +54,34 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Handler:
         return web.Response(status=status, body=body, headers=headers)
 
     return answer
+
+
+def speaking(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def speaking_at_most(version: ssl.TLSVersion, certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's side that knows no newer version of TLS."""
+    context = speaking(certificate)
+    # So old that OpenSSL wants to be told twice.
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, version
+    return context
+
+
+def shake_hands(listening: socket.socket, context: ssl.SSLContext) -> str | None:
+    """What the server's side of one handshake ends with, in OpenSSL's words."""
+    connection, _ = listening.accept()
+    with connection:
+        try:
+            context.wrap_socket(connection, server_side=True).close()
+        except ssl.SSLError as error:
+            return error.reason
+    return None
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """One POST to a webhook's endpoint: what is sent, where it may go, and how it ended (contract section 8)."""
 
+import math
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -63,7 +64,8 @@ class WebhookSender:
                 socket_factory=GuardedSockets(self._policy),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=settings.timeout_seconds),
+            # Without a threshold, times of 5 s and more would end up to a second late.
+            timeout=aiohttp.ClientTimeout(total=settings.timeout_seconds, ceil_threshold=math.inf),
             auto_decompress=False,
             # Not by proxies of the environment: they would look names up themselves.
             trust_env=False,
