@@ -36,7 +36,7 @@ def check(config: ConfigFile = None) -> None:
     if found.count == 0:
         typer.echo("There are no secrets to be opened.")
         return
-    typer.echo(f"The master key opens all {found.count} secrets.")
+    typer.echo(f"The master key opens all secrets that there are: {found.count}.")
     if found.by_first_key < found.count:
         typer.echo(
             f"{found.count - found.by_first_key} of them with an older key, behind the first. To seal them with the "
