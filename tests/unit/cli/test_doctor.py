@@ -87,3 +87,18 @@ def test_files_of_the_settings_that_are_not_there(office: Office) -> None:
         f'certificate_file = "nowhere.pem"\nmailboxes = ["{MAILBOX}"]\n'
     )
     assert "nowhere.pem cannot be read" in office.advice("gateway", "doctor")
+
+
+def test_secrets_that_the_master_key_does_not_open(office: Office) -> None:
+    from satchel.gateway.sealing import new_master_key
+
+    for account in ("default", "acme"):
+        of_account = ("--mailbox", MAILBOX, "--account", account)
+        office.good("gateway", "mailboxes", "add", MAILBOX, "--account", account)
+        office.good("gateway", "webhooks", "add", "w", "https://example.com/", *of_account)
+    assert office.good("gateway", "doctor").count("ok    The master key opens the secrets of all webhooks.") == 2
+    for wrong in (None, new_master_key()):
+        result = office.run("gateway", "doctor", environment={"SATCHEL_MASTER_KEY": wrong})
+        assert result.exit_code == 1
+        assert result.stdout.count("FAIL  Secrets of webhooks cannot be opened: 1 of 1.") == 2
+        assert "satchel gateway webhooks secret set" in result.stdout

@@ -1,10 +1,10 @@
-"""Spans of time on the command line."""
+"""Times on the command line."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from satchel.cli.durations import parse_duration
+from satchel.cli.durations import parse_duration, parse_past
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,26 @@ def test_a_span_that_no_calendar_holds_is_too_long(text: str) -> None:
 
 def test_the_longest() -> None:
     assert parse_duration("36500d") == timedelta(days=36_500)
+
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("24h", NOW - timedelta(days=1)),
+        ("2026-02-28T12:00:00Z", NOW - timedelta(days=1)),
+        (" 2026-02-28T13:00:00+01:00 ", datetime(2026, 2, 28, 13, tzinfo=timezone(timedelta(hours=1)))),
+        ("2026-02-28T12:00:00", NOW - timedelta(days=1)),
+        ("2026-02-28", datetime(2026, 2, 28, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_in_the_past(text: str, instant: datetime) -> None:
+    assert parse_past(text, NOW) == instant
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "24", "2026-02-30", "0h"])
+def test_what_is_no_instant_is_advised(text: str) -> None:
+    with pytest.raises(ValueError, match=r"as in 90d or 12h, or an instant"):
+        parse_past(text, NOW)

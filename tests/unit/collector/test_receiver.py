@@ -46,11 +46,11 @@ class FakeIntake:
 class Wire:
     """One receiver; `post` gives back status, headers, the answer, and how many body chunks were taken."""
 
-    def __init__(self, *, secret: str | None = SECRET, inline: bool = False, trust: bool = True) -> None:
+    def __init__(self, *, secrets: tuple[str, ...] = (SECRET,), inline: bool = False, trust: bool = True) -> None:
         self.intake = FakeIntake()
         options = ReceiverOptions(
             path="/webhook",
-            secret=secret,
+            secrets=secrets,
             max_event_bytes=2000,
             max_pending_events=5,
             trust_has_attachments=trust,
@@ -118,7 +118,27 @@ async def test_the_scheme_has_no_case() -> None:
 
 
 async def test_without_a_secret_everybody_is_believed() -> None:
-    assert (await Wire(secret=None).post(authorization=None))[0] == 200
+    assert (await Wire(secrets=()).post(authorization=None))[0] == 200
+
+
+async def test_either_of_two_secrets_is_accepted_while_one_is_changed() -> None:
+    wire = Wire(secrets=(SECRET, "the-next-of-16-characters"))
+    for secret, status in ((SECRET, 200), ("the-next-of-16-characters", 200), ("another-of-16-characters", 401)):
+        assert (await wire.post(authorization=f"Bearer {secret}"))[0] == status
+
+
+async def test_both_secrets_are_compared_whichever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def compare(given: bytes, secret: bytes) -> bool:
+        compared.append(secret)
+        return given == secret
+
+    monkeypatch.setattr("satchel.collector.receiver.hmac.compare_digest", compare)
+    for secret in ("one", "two", "three"):
+        compared.clear()
+        await Wire(secrets=("one", "two")).post(authorization=f"Bearer {secret}")
+        assert compared == [b"one", b"two"]
 
 
 @pytest.mark.parametrize(

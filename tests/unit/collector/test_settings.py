@@ -36,6 +36,7 @@ def test_rules_are_a_table_of_rows_in_order(tmp_path: Path) -> None:
         ("[collector]\ninline_timeout_seconds = 120\n", "inline_timeout_seconds"),
         ('[collector]\nmode = "fast"\n', "mode"),
         ('[collector]\nwebhook_secret = ""\n', "webhook_secret"),
+        ('[collector]\nwebhook_secret_next = "next"\n', "webhook_secret_next is set beside webhook_secret"),
     ],
 )
 def test_broken_settings_name_their_key(tmp_path: Path, text: str, said: str) -> None:
