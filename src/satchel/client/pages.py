@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from satchel.contract.events import EmailAddress, Recipient
+from satchel.contract.foreign import moment, text
 from satchel.contract.mailboxes import Mailbox
 from satchel.contract.reports import ReceivedMessage, RunStatus
 
@@ -105,7 +106,7 @@ def decode_page(body: bytes, retry_after_seconds: float | None = None) -> Report
         self_href=None if links.self_ is None else links.self_.href,
         next_href=None if links.next is None else links.next.href,
         reason=failure.reason if isinstance(failure.reason, str) else None,
-        message=_text(failure.message),
+        message=text(failure.message),
         retry_after_seconds=retry_after_seconds,
     )
 
@@ -115,10 +116,10 @@ def decode_mailboxes(body: bytes) -> list[Mailbox]:
     return [
         Mailbox(
             mailbox_id=each.mailbox_id,
-            mailbox_name=_text(each.mailbox_name) or _text(each.mailbox_email),
-            mailbox_email=_text(each.mailbox_email),
+            mailbox_name=text(each.mailbox_name) or text(each.mailbox_email),
+            mailbox_email=text(each.mailbox_email),
             active=each.active is not False,
-            time_zone=_text(each.time_zone) or "UTC",
+            time_zone=text(each.time_zone) or "UTC",
             users=each.users if isinstance(each.users, list) else [],
             tags=each.tags if isinstance(each.tags, list) else [],
         )
@@ -138,13 +139,13 @@ def _row(row: _Row) -> ReceivedMessage:
     return ReceivedMessage(
         id=_cursor(row.id),
         message_id=row.message_id,
-        internet_message_id=_text(row.internet_message_id),
-        conversation_id=_text(row.conversation_id),
-        mailbox_id=_text(row.mailbox_id),
-        received=_moment(row.received) or _LONG_AGO,
+        internet_message_id=text(row.internet_message_id),
+        conversation_id=text(row.conversation_id),
+        mailbox_id=text(row.mailbox_id),
+        received=moment(row.received) or _LONG_AGO,
         sender=sender or from_ or Recipient(),
         from_=from_ or sender or Recipient(),
-        subject=_text(row.subject),
+        subject=text(row.subject),
         has_attachments=row.has_attachments is True,
         to=_recipients(row.to),
         cc=_recipients(row.cc),
@@ -172,23 +173,8 @@ def _recipient(value: Any) -> Recipient | None:
     inner = value.get("emailAddress", value) if isinstance(value, dict) else None
     if not isinstance(inner, dict):
         return None
-    return Recipient(EmailAddress(_text(inner.get("name")), _text(inner.get("address"))))
-
-
-def _moment(value: Any) -> datetime | None:
-    """An instant of RFC 3339; one without a zone is in UTC."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return Recipient(EmailAddress(text(inner.get("name")), text(inner.get("address"))))
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

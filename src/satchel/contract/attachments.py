@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from satchel.contract.foreign import moment
+
 
 class AttachmentType(StrEnum):
     """The three kinds that clients tell apart; only a `FILE` can be downloaded."""
@@ -83,12 +85,5 @@ def _complete(listed: _Listed) -> Attachment:
         attachment_type=listed.attachment_type,
         is_inline=listed.is_inline if isinstance(listed.is_inline, bool) else None,
         content_id=listed.content_id if isinstance(listed.content_id, str) else None,
-        last_modified=_moment(listed.last_modified),
+        last_modified=moment(listed.last_modified),
     )
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        return msgspec.convert(value, datetime) if isinstance(value, str) else None
-    except msgspec.ValidationError:
-        return None

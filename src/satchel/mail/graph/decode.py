@@ -12,6 +12,7 @@ import msgspec
 
 from satchel.contract.attachments import Attachment, AttachmentType
 from satchel.contract.events import EmailAddress, Recipient
+from satchel.contract.foreign import moment, text
 from satchel.mail.graph.errors import unusable
 from satchel.mail.graph.ids import Place, is_graph_id, public_id
 from satchel.mail.mime.names import clean, made_up_name
@@ -81,7 +82,7 @@ def attachment(listed: WireAttachment) -> Attachment:
     if not is_graph_id(listed.id):
         raise unusable("the id of an attachment is none")
     content_type = media_type(listed.content_type)
-    name = clean(_text(listed.name))
+    name = clean(text(listed.name))
     return Attachment(
         id=public_id(listed.id),
         name=name if name.strip() else made_up_name(_ONLY_PART, content_type),
@@ -90,7 +91,7 @@ def attachment(listed: WireAttachment) -> Attachment:
         attachment_type=_kind(listed.odata_type).value,
         is_inline=listed.is_inline if isinstance(listed.is_inline, bool) else None,
         content_id=_content_id(listed.content_id),
-        last_modified=_moment(listed.last_modified_date_time),
+        last_modified=moment(listed.last_modified_date_time),
     )
 
 
@@ -104,44 +105,44 @@ def summary(message: WireMessage, mailbox: str, *, has_attachments: bool) -> Mes
     ref = place(message).ref(mailbox)
     return MessageSummary(
         ref=ref,
-        internet_message_id=clean(_text(message.internet_message_id)),
-        conversation_id=_text(message.conversation_id) or ref.message_id,
+        internet_message_id=clean(text(message.internet_message_id)),
+        conversation_id=text(message.conversation_id) or ref.message_id,
         received=received(message) or _LONG_AGO,
         sender=_recipient(message.sender) or _recipient(message.from_) or Recipient(),
         from_=_recipient(message.from_) or _recipient(message.sender) or Recipient(),
         to=_recipients(message.to_recipients),
         cc=_recipients(message.cc_recipients),
-        subject=clean(_text(message.subject)),
+        subject=clean(text(message.subject)),
         has_attachments=has_attachments,
     )
 
 
 def received(message: WireMessage) -> datetime | None:
     """When it came, or was made; None where Graph says neither."""
-    return _moment(message.received_date_time) or _moment(message.created_date_time)
+    return moment(message.received_date_time) or moment(message.created_date_time)
 
 
 def place(message: WireMessage) -> Place:
     """Where the message is. Raises `SourceUnavailable` for an id that could not be asked for."""
     if not is_graph_id(message.id):
         raise unusable("the id of a message is none")
-    moment = _moment(message.received_date_time)
-    return Place(message.id, _text(message.internet_message_id), None if moment is None else int(moment.timestamp()))
+    at = moment(message.received_date_time)
+    return Place(message.id, text(message.internet_message_id), None if at is None else int(at.timestamp()))
 
 
 def media_type(value: Any) -> str:
     """Lower case, without parameters; of what is no media type, that it is not known."""
-    bare = _text(value).partition(";")[0].strip().lower()
+    bare = text(value).partition(";")[0].strip().lower()
     return bare if _MEDIA_TYPE.fullmatch(bare) else _UNKNOWN_TYPE
 
 
 def _kind(odata_type: Any) -> AttachmentType:
     # A kind that Graph may have one day is not downloadable until somebody has looked at it.
-    return AttachmentType.FILE if odata_type is None else _TYPES.get(_text(odata_type), AttachmentType.ITEM)
+    return AttachmentType.FILE if odata_type is None else _TYPES.get(text(odata_type), AttachmentType.ITEM)
 
 
 def _content_id(value: Any) -> str | None:
-    return clean(_text(value)).strip().removeprefix("<").removesuffix(">").strip() or None
+    return clean(text(value)).strip().removeprefix("<").removesuffix(">").strip() or None
 
 
 def _size(value: Any) -> int:
@@ -157,20 +158,5 @@ def _recipient(value: Any) -> Recipient | None:
     inner = value.get("emailAddress") if isinstance(value, dict) else None
     if not isinstance(inner, dict):
         return None
-    address = EmailAddress(clean(_text(inner.get("name"))), clean(_text(inner.get("address"))))
+    address = EmailAddress(clean(text(inner.get("name"))), clean(text(inner.get("address"))))
     return Recipient(address) if address.name or address.address else None
-
-
-def _moment(value: Any) -> datetime | None:
-    """A moment of RFC 3339; Graph's have a zone, and one without is in UTC."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
-        return None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
