@@ -10,7 +10,7 @@ API_KEY = re.compile(rb"satchel_[A-Za-z0-9]{24,}")
 # Of the sample messages, and whatever else looks like a file that mail carries.
 FILE_NAME = re.compile("[\\w-]+\\.(pdf|png|jpe?g|bin|zip|eml|docx?|xlsx?|csv)\\b|請求".encode(), re.IGNORECASE)
 SECRETS = ("a webhook secret for tests", "s" * 16)
-_SECRET_SETTINGS = frozenset({"api_key", "webhook_secret", "redis_url"})
+_SECRET_SETTINGS = frozenset({"api_key", "webhook_secret", "webhook_secret_next", "redis_url"})
 _LOG_NAMES = ("*.log", "log", "log-*")
 # What a line holds is looked at as a whole, also where the file grew in the middle of it.
 _OVERLAP_BYTES = 4096

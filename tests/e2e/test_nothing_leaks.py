@@ -30,6 +30,7 @@ FOREIGN_WORD = "カナリア"
 MAILBOX = f"{WORD}-mailbox@{WORD}.test"
 FILE_NAMES = (f"{WORD}.pdf", f"{FOREIGN_WORD}.pdf", f'../{WORD}"\n;.exe')
 LARGE = 6_000_000
+NEXT_SECRET = f"{WORD}-next-webhook-secret"
 
 
 def codings(word: bytes) -> list[bytes]:
@@ -197,6 +198,15 @@ def over_the_rate(stack: Stack, message_id: str) -> None:
     until(lambda: requests.get(url, headers=headers, timeout=30).status_code == 429, "the end of the rate")
 
 
+def no_secret_is_kept_open(stack: Stack) -> None:
+    """Neither in a database of the gateway nor in what SQLite keeps beside it while it runs."""
+    files = {path.name: path.read_bytes() for path in (stack.folder / "data" / "gateway").iterdir() if path.is_file()}
+    assert {"gateway.db", "gateway.db-wal", "durable.db"} <= files.keys()
+    for name, data in files.items():
+        for secret in (stack.secret, NEXT_SECRET, stack.master_key):
+            assert not [word for word in (secret.encode(), *codings(secret.encode())) if word in data], name
+
+
 def logs(stack: Stack) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in stack.folder.glob("*.log")}
 
@@ -213,6 +223,7 @@ def drive(stack: Stack) -> bytes:
     break_off(stack)
     call_the_collector(stack)
     call_in_vain(stack, message_id)
+    stack.run("gateway", "webhooks", "secret", "rotate", "stack", environment={"SATCHEL_WEBHOOK_SECRET": NEXT_SECRET})
     seen = scraped(stack)
     stack.kill("gateway")
     stack.kill("collector")
@@ -222,6 +233,7 @@ def drive(stack: Stack) -> bytes:
     stack.start("gateway")
     until(lambda: stored_count(stack) >= 2 * len(FILE_NAMES), "the files of the second message")
     over_the_rate(stack, message_id)
+    no_secret_is_kept_open(stack)
     seen += scraped(stack)
     assert (stack.stop("gateway"), stack.stop("collector")) == (0, 0)
     return seen
@@ -239,6 +251,6 @@ def test_logs_metrics_and_traces_hold_nothing_foreign(driven: Stack, traces: Otl
         for word in WORDS:
             assert word not in text, f"{word!r} in {name}"
             assert word not in text.lower(), f"{word!r} in {name}"
-        secrets = [driven.api_key, driven.secret, str(driven.folder)]
+        secrets = [driven.api_key, driven.secret, driven.master_key, NEXT_SECRET, str(driven.folder)]
         found = leaks_in(text, secrets)
         assert not found, f"{name}: {found[:10]}"
