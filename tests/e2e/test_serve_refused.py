@@ -66,3 +66,18 @@ def test_a_redis_that_is_none(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert said.splitlines()[-1].startswith("satchel: [gateway] limits.redis_url: found a value that is not shown")
     assert "Traceback" not in said
     assert "pa55" not in said
+
+
+@pytest.mark.parametrize(("content", "why"), [(None, "cannot be read"), ("no certificate", "holds no certificates")])
+def test_authorities_for_webhooks_that_are_none(tmp_path: Path, content: str | None, why: str) -> None:
+    (tmp_path / "mail").mkdir()
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    config = tmp_path / "satchel.toml"
+    config.write_text('[gateway]\nlisten_port = 0\nwebhooks.ca_file = "ca.pem"\n')
+    command = [sys.executable, "-m", "satchel", "gateway", "serve", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    said = done.stderr.decode()
+    assert done.returncode == 1
+    assert said.splitlines()[-1].startswith(f"satchel: webhooks.ca_file: {tmp_path / 'ca.pem'} {why}")
+    assert "Traceback" not in said
