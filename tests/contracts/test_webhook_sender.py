@@ -3,9 +3,11 @@
 import asyncio
 import gzip
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -251,3 +253,26 @@ async def test_a_name_that_nobody_has() -> None:
         outcome = await sender.post("http://nobody.example.test/", [], BODY, webhook_id="d-1")
         await sender.aclose()
     assert outcome == Outcome(error="unknown_host")
+
+
+async def test_lookups_that_hang_hold_up_nobody_else(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered, real = threading.Event(), socket.getaddrinfo
+
+    def lookup(host: str, *rest: Any, **more: Any) -> Any:
+        if host == "slow.example.test":
+            answered.wait(10)
+            raise socket.gaierror
+        return real(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    sender = WebhookSender(LOCAL.model_copy(update={"timeout_seconds": 30}))
+    # Each name of its own: one that is being looked up is not asked for twice.
+    slow = [f"http://slow.example.test:{port}/" for port in range(1, 51)]
+    waiting = [asyncio.create_task(sender.post(url, [], BODY, webhook_id="d-1")) for url in slow]
+    await asyncio.sleep(0)
+    outcome = await sender.post(receiver.url.replace("127.0.0.1", "localhost"), [], BODY, webhook_id="d-1")
+    elsewhere = await asyncio.to_thread(lambda: "free")
+    assert (outcome, elsewhere, any(task.done() for task in waiting)) == (Outcome(200, SUCCESS), "free", False)
+    answered.set()
+    assert set(await asyncio.gather(*waiting)) == {Outcome(error="unknown_host")}
+    await sender.aclose()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import DefaultResolver
 
 from satchel import __version__
 from satchel.contract.signing import signature_headers
@@ -21,6 +20,7 @@ from satchel.gateway.webhooks.egress import (
     RefusedEndpoint,
     egress_policy,
 )
+from satchel.gateway.webhooks.names import SystemResolver
 from satchel.settings import SettingsError
 
 # More than the 2 KB that are kept, so that a talkative receiver's answer is still understood.
@@ -54,13 +54,15 @@ class WebhookSender:
         of `resolver`, by default the system's. Raises SettingsError for a `ca_file` that cannot be used."""
         self._policy = egress_policy(settings)
         self._now = now
+        tls = _tls_context(settings.ca_file)
+        self._resolver = GuardedResolver(resolver or SystemResolver(settings.max_parallel), self._policy)
         self._session = aiohttp.ClientSession(
             # A connection for each attempt: one that died while idle would cost the receiver an attempt.
             connector=aiohttp.TCPConnector(
                 limit=0,
                 force_close=True,
-                ssl=_tls_context(settings.ca_file),
-                resolver=GuardedResolver(resolver or DefaultResolver(), self._policy),
+                ssl=tls,
+                resolver=self._resolver,
                 socket_factory=GuardedSockets(self._policy),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -96,6 +98,7 @@ class WebhookSender:
 
     async def aclose(self) -> None:
         await self._session.close()
+        await self._resolver.close()
 
 
 def _without_answer(error: Exception) -> Outcome:
