@@ -1,5 +1,6 @@
 """A database of an earlier version, with rows in it, becomes one of this version and keeps them."""
 
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -135,7 +136,8 @@ def test_a_row_that_refers_to_nothing_undoes_the_upgrade(old: Path) -> None:
     engine.dispose()
 
 
-SECRET = "a-secret-that-lay-open-" * 9
+SECRET = "a-secret-that-lay-open"
+REMOVED = "a-secret-of-long-ago"
 ROWS_OF_0003 = (
     f"INSERT INTO mailboxes VALUES ('box', '{DEFAULT_ACCOUNT_ID}', 'a@e.test', 'A', 1, 'UTC', {NOW}, {NOW}, NULL)",
     *(
@@ -165,16 +167,20 @@ def of_0003(tmp_path: Path) -> Path:
     with engine.begin() as connection:
         for statement in ROWS_OF_0003:
             connection.exec_driver_sql(statement)
-        # What an older version has left in pages that nothing is in any more.
+    # What an older version has left in pages that nothing is in any more.
+    with engine.begin() as connection:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
         connection.exec_driver_sql("CREATE TABLE remains (secret TEXT)")
-        connection.exec_driver_sql(f"INSERT INTO remains VALUES ('{SECRET * 99}')")
+        connection.exec_driver_sql(f"INSERT INTO remains VALUES ('{REMOVED * 20_000}')")
         connection.exec_driver_sql("DROP TABLE remains")
     engine.dispose()
-    assert SECRET.encode() in (tmp_path / DATABASE_FILE).read_bytes()
+    before = (tmp_path / DATABASE_FILE).read_bytes()
+    assert SECRET.encode() in before
+    assert REMOVED.encode() in before
     return tmp_path
 
 
-def test_secrets_that_lay_open_are_gone_and_their_webhooks_paused(of_0003: Path) -> None:
+def test_webhooks_whose_secrets_lay_open_are_paused(of_0003: Path) -> None:
     engine = open_database(of_0003)
     rows = {row.name: row for row in list_webhooks(engine)}
     assert {name: (row.has_secret, row.paused_at is not None) for name, row in rows.items()} == {
@@ -191,10 +197,20 @@ def test_secrets_that_lay_open_are_gone_and_their_webhooks_paused(of_0003: Path)
         1,
         True,
     )
-    # While the database is open, so also in what SQLite keeps beside it.
-    written = b"".join(path.read_bytes() for path in of_0003.iterdir())
-    assert SECRET[:23].encode() not in written
     engine.dispose()
+
+
+def test_secrets_that_lay_open_are_gone_from_the_files(of_0003: Path) -> None:
+    # Somebody has it open, so that SQLite keeps its log beside it and does not write the file by itself.
+    with sqlite3.connect(of_0003 / DATABASE_FILE) as other:
+        other.execute("SELECT count(*) FROM webhooks").fetchone()
+        engine = open_database(of_0003)
+        written = b"".join(path.read_bytes() for path in of_0003.iterdir())
+    assert b"https://e.test/" in written
+    assert SECRET.encode() not in written
+    assert REMOVED.encode() not in written
+    engine.dispose()
+    other.close()
 
 
 def test_deliveries_have_the_mailbox_of_their_message(of_0003: Path) -> None:

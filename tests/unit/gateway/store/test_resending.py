@@ -118,15 +118,18 @@ def test_all_that_failed_are_sent_again(engine: sa.Engine, hook: str, monkeypatc
     off = add(engine, "off")
     delivered(engine, off, "off", status=DeliveryStatus.FAILED, created_at=LONG_AGO, finished_at=since)
     set_webhook_enabled(engine, "off", enabled=False)
+    lost = {"status": DeliveryStatus.FAILED, "created_at": LONG_AGO, "finished_at": since, "mailbox": OTHER_MAILBOX}
+    delivered(engine, hook, "lost", **lost)
+    change_webhook(engine, "w", Changes(remove_mailboxes=[OTHER_MAILBOX]))
     asked = Asked(finished_since=since)
-    assert count_undelivered(engine, asked) == Undelivered(sendable=6, others=1)
+    assert count_undelivered(engine, asked) == Undelivered(sendable=6, others=2)
     assert resend_undelivered(engine, asked, actor="cli:7") == 6
     found = statuses(engine)
     assert {name for name, status in found.items() if status == "pending"} == {
         f"delivery-{status}-{number}" for status in ("failed", "rejected") for number in range(3)
     }
     assert (found[early], found["delivery-off"], len(told(engine))) == ("failed", "failed", 6)
-    assert count_undelivered(engine, asked) == Undelivered(sendable=0, others=1)
+    assert count_undelivered(engine, asked) == Undelivered(sendable=0, others=2)
 
 
 def test_what_fails_again_meanwhile_is_not_sent_a_second_time(

@@ -206,6 +206,10 @@ def test_switched_off_it_is_told_nothing_of_what_waited(engine: sa.Engine, hook:
     attempted(engine, waiting, 1, ended=False)
     done = delivered(engine, hook.webhook_id, "b", status=DeliveryStatus.FAILED)
     set_webhook_enabled(engine, "w", enabled=False)
+    assert statuses(engine) == {waiting: "cancelled", done: "failed"}
+    with engine.connect() as connection:
+        error = connection.exec_driver_sql("SELECT error FROM delivery_attempts").scalar_one()
+    assert error == "interrupted"
     set_webhook_enabled(engine, "w", enabled=True)
     assert statuses(engine) == {waiting: "cancelled", done: "failed"}
 
