@@ -13,19 +13,15 @@ import sqlalchemy as sa
 
 from satchel.gateway.audit.actions import GATEWAY_ACTOR
 from satchel.gateway.sealing import MasterKey, SealingError
+from satchel.gateway.store import attempt_rows as rows
+from satchel.gateway.store.attempt_rows import Row
 from satchel.gateway.store.deliveries import WEBHOOK_OFF, Lane
 from satchel.gateway.store.pauses import pause
-from satchel.gateway.store.tables import deliveries, delivery_attempts, delivery_lanes, mailboxes, messages, webhooks
+from satchel.gateway.store.tables import deliveries, webhooks
 from satchel.gateway.webhooks.decision import Decision, DeliveryStatus, Outcome, is_given_up
-from satchel.gateway.webhooks.order import ATTEMPTS_IN_ORDER, Candidate, choose
+from satchel.gateway.webhooks.order import choose
 from satchel.gateway.webhooks.schedule import Schedule
 from satchel.mail.source import MessageRef
-
-INTERRUPTED = "interrupted"
-# Beyond any pause: what waits longer was given its time by a clock that has been put back since.
-_LONGEST_PAUSE = timedelta(days=1.5)
-
-Row = sa.Row[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +111,15 @@ def advance(connection: sa.Connection, question: Question, policy: DeliveryPolic
     does not count, and the receiver may see the message twice. What waits for a webhook that is off is cancelled. A
     webhook that has failed for long, or whose secret does not open, is paused, and what is for it waits.
     """
-    is_ours = _hold(connection, question.lane, question.run)
+    is_ours = rows.hold(connection, question.lane, question.run)
     for finished in question.finished:
         _finish(connection, finished, now)
     if not is_ours:
         return Answer(None if question.busy else Ended())
-    webhook = _webhook(connection, question.lane)
+    webhook = rows.find_webhook(connection, question.lane)
     has_paused = _pause_if_given_up(connection, webhook, question.finished, policy, now)
     if _is_off(webhook):
-        _cancel(connection, question.lane, now)
+        rows.cancel_waiting(connection, question.lane, WEBHOOK_OFF, now)
         return Answer(_rest(connection, question, None))
     if has_paused or webhook.paused_at is not None or question.gives_way:
         return Answer(_rest(connection, question, now), has_paused)
@@ -148,11 +144,12 @@ def take_up(engine: sa.Engine, lane: Lane, run: int, delivery_id: str, policy: D
     """Begin the attempt of a delivery whose text has been asked for; None where it is not to be made any more."""
     now = datetime.now(UTC)
     with engine.begin() as connection:
-        if not _hold(connection, lane, run):
+        if not rows.hold(connection, lane, run):
             return None
-        webhook = _webhook(connection, lane)
-        status = connection.scalar(sa.select(deliveries.c.status).where(deliveries.c.id == delivery_id))
-        if _is_off(webhook) or webhook.paused_at is not None or status != DeliveryStatus.PENDING:
+        webhook = rows.find_webhook(connection, lane)
+        if _is_off(webhook) or webhook.paused_at is not None:
+            return None
+        if rows.find_delivery(connection, delivery_id).status != DeliveryStatus.PENDING:
             return None
         secrets = _secrets(connection, webhook, policy, now)
         return None if secrets is None else _begin(connection, delivery_id, webhook, secrets, now)
@@ -166,30 +163,24 @@ def postpone(engine: sa.Engine, delivery_id: str, until: datetime, missing_since
         connection.execute(sa.update(deliveries).where(is_waiting).values(values))
 
 
-def _hold(connection: sa.Connection, lane: Lane, run: int) -> bool:
-    """Whether the run is the lane's, which nobody else changes then. A write, because SQLite locks at the first one."""
-    is_run = sa.and_(_is_lane(delivery_lanes, lane), delivery_lanes.c.run == run)
-    return connection.execute(sa.update(delivery_lanes).where(is_run).values(run=run)).rowcount == 1
-
-
 def _rest(connection: sa.Connection, question: Question, look_at: datetime | None) -> Ended | None:
     """End the run, unless something of it is under way."""
     if question.busy:
         return None
-    update = sa.update(delivery_lanes).where(_is_lane(delivery_lanes, question.lane))
-    connection.execute(update.values(run=question.run + 1, due_at=look_at))
+    rows.end_run(connection, question.lane, question.run, look_at)
     return Ended(look_at)
 
 
 def _begin_next(
     connection: sa.Connection, question: Question, webhook: Row, policy: DeliveryPolicy, now: datetime
 ) -> Answer:
-    pauses = policy.pauses[Schedule(webhook.schedule)]
-    waiting = _candidates(connection, question.lane, webhook.max_in_flight, now)
-    choice = choose(waiting, question.busy, width=webhook.max_in_flight, pauses=pauses, now=now)
+    pauses, width = policy.pauses[Schedule(webhook.schedule)], webhook.max_in_flight
+    # One more than may be under way: so many at most keep their place.
+    waiting = rows.candidates(connection, question.lane, width + 1, now)
+    choice = choose(waiting, question.busy, width=width, pauses=pauses, now=now)
     if choice.delivery_id is None:
-        later = None if question.busy else _next_passed(connection, question.lane, now)
-        return Answer(_rest(connection, question, min(filter(None, (choice.look_at, later)), default=None)))
+        passed = None if question.busy else rows.next_passed(connection, question.lane, now)
+        return Answer(_rest(connection, question, min(filter(None, (choice.look_at, passed)), default=None)))
     secrets = _secrets(connection, webhook, policy, now)
     if secrets is None:
         return Answer(_rest(connection, question, now), has_paused=True)
@@ -198,40 +189,8 @@ def _begin_next(
     return Answer(_begin(connection, choice.delivery_id, webhook, secrets, now))
 
 
-def _candidates(connection: sa.Connection, lane: Lane, width: int, now: datetime) -> Sequence[Candidate]:
-    """The first of the lane, without those that others pass while they wait: one more than may be under way."""
-    columns = deliveries.c
-    query = (
-        sa.select(columns.id, columns.attempts, columns.next_attempt_at)
-        .where(
-            _is_lane(deliveries, lane),
-            columns.status == DeliveryStatus.PENDING,
-            sa.or_(
-                columns.attempts < ATTEMPTS_IN_ORDER,
-                columns.next_attempt_at <= now,
-                columns.next_attempt_at > now + _LONGEST_PAUSE,
-            ),
-        )
-        .order_by(columns.message_row_id)
-        .limit(width + 1)
-    )
-    return [Candidate(*row) for row in connection.execute(query)]
-
-
-def _next_passed(connection: sa.Connection, lane: Lane, now: datetime) -> datetime | None:
-    """When the next of those comes that others pass while they wait."""
-    query = sa.select(sa.func.min(deliveries.c.next_attempt_at)).where(
-        _is_lane(deliveries, lane),
-        deliveries.c.status == DeliveryStatus.PENDING,
-        deliveries.c.attempts >= ATTEMPTS_IN_ORDER,
-        deliveries.c.next_attempt_at > now,
-    )
-    found: datetime | None = connection.scalar(query)
-    return found
-
-
 def _text_wanted(connection: sa.Connection, delivery_id: str, webhook: Row) -> TextWanted:
-    row = _delivery(connection, delivery_id)
+    row = rows.find_delivery(connection, delivery_id)
     ref = MessageRef(row.address, row.message_id, row.locator)
     return TextWanted(delivery_id, webhook.account_id, ref, row.text_missing_since, webhook.max_in_flight)
 
@@ -239,15 +198,10 @@ def _text_wanted(connection: sa.Connection, delivery_id: str, webhook: Row) -> T
 def _begin(
     connection: sa.Connection, delivery_id: str, webhook: Row, secrets: tuple[str, ...], now: datetime
 ) -> BegunAttempt:
-    row = _delivery(connection, delivery_id)
-    _close_attempts(connection, delivery_attempts.c.delivery_id == delivery_id, now)
-    highest = sa.select(sa.func.max(delivery_attempts.c.number)).where(delivery_attempts.c.delivery_id == delivery_id)
-    number = (connection.scalar(highest) or 0) + 1
-    attempt = {"delivery_id": delivery_id, "number": number, "started_at": now}
-    connection.execute(sa.insert(delivery_attempts), [attempt])
+    row = rows.find_delivery(connection, delivery_id)
     return BegunAttempt(
         delivery_id,
-        number,
+        rows.begin_attempt(connection, delivery_id, now),
         row.attempts + 1,
         webhook.url,
         webhook.id,
@@ -262,15 +216,9 @@ def _begin(
 
 def _finish(connection: sa.Connection, finished: Finished, now: datetime) -> None:
     begun, outcome, decision = finished.begun, finished.outcome, finished.decision
-    is_attempt = sa.and_(
-        delivery_attempts.c.delivery_id == begun.delivery_id, delivery_attempts.c.number == begun.number
-    )
     ended = {"finished_at": now, "status_code": outcome.status, "error": decision.error, "answer": outcome.answer_text}
-    connection.execute(sa.update(delivery_attempts).where(is_attempt).values(ended))
+    rows.finish_attempt(connection, begun.delivery_id, begun.number, ended)
     waits = decision.status is DeliveryStatus.PENDING
-    # One that was cancelled meanwhile is not tried again; what became of it otherwise is the truth.
-    open_statuses = (DeliveryStatus.PENDING,) if waits else (DeliveryStatus.PENDING, DeliveryStatus.CANCELLED)
-    is_open = sa.and_(deliveries.c.id == begun.delivery_id, deliveries.c.status.in_(open_statuses))
     values = {
         "status": decision.status,
         "attempts": begun.attempt,
@@ -280,7 +228,7 @@ def _finish(connection: sa.Connection, finished: Finished, now: datetime) -> Non
         "last_error": decision.error,
         "last_answer": outcome.answer_text,
     }
-    connection.execute(sa.update(deliveries).where(is_open).values(values))
+    rows.finish_delivery(connection, begun.delivery_id, values)
 
 
 def _pause_if_given_up(
@@ -317,34 +265,5 @@ def _secrets(connection: sa.Connection, webhook: Row, policy: DeliveryPolicy, no
     return None
 
 
-def _cancel(connection: sa.Connection, lane: Lane, now: datetime) -> None:
-    is_waiting = sa.and_(_is_lane(deliveries, lane), deliveries.c.status == DeliveryStatus.PENDING)
-    waiting = sa.select(deliveries.c.id).where(is_waiting)
-    _close_attempts(connection, delivery_attempts.c.delivery_id.in_(waiting), now)
-    values = {"status": DeliveryStatus.CANCELLED, "next_attempt_at": None, "finished_at": now}
-    connection.execute(sa.update(deliveries).where(is_waiting).values(**values, last_error=WEBHOOK_OFF))
-
-
-def _close_attempts(connection: sa.Connection, which: sa.ColumnElement[bool], now: datetime) -> None:
-    is_open = sa.and_(which, delivery_attempts.c.finished_at.is_(None))
-    connection.execute(sa.update(delivery_attempts).where(is_open).values(finished_at=now, error=INTERRUPTED))
-
-
-def _webhook(connection: sa.Connection, lane: Lane) -> Row:
-    return connection.execute(sa.select(webhooks).where(webhooks.c.id == lane.webhook_id)).one()
-
-
 def _is_off(webhook: Row) -> bool:
     return not webhook.enabled or webhook.removed_at is not None
-
-
-def _is_lane(table: sa.Table, lane: Lane) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.webhook_id == lane.webhook_id, table.c.mailbox_id == lane.mailbox_id)
-
-
-def _delivery(connection: sa.Connection, delivery_id: str) -> Row:
-    """A delivery with its message and mailbox."""
-    own = (deliveries.c.attempts, deliveries.c.custom_fields, deliveries.c.text_missing_since)
-    query = sa.select(messages, mailboxes.c.address, *own).join_from(deliveries, messages)
-    query = query.join(mailboxes, mailboxes.c.id == messages.c.mailbox_id).where(deliveries.c.id == delivery_id)
-    return connection.execute(query).one()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
-from satchel.gateway.store.attempts import INTERRUPTED
+from satchel.gateway.store.attempt_rows import INTERRUPTED
 from satchel.gateway.store.deliveries import WEBHOOK_OFF
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.pauses import pause, resume
