@@ -15,6 +15,7 @@ from typing import Any
 import trustme
 
 from tests.contracts.webhook_receivers import shake_hands, speaking, speaking_at_most
+from tests.e2e.http_double import serving
 
 # Long enough for a busy machine to bring every request, and shorter in sum than what 429 asks for.
 STALL_SECONDS = 5.0
@@ -107,7 +108,8 @@ def receiving() -> Iterator[Receiver]:
     """The receiver of all cases, on loopback."""
     receiver = Receiver(seen={name: [] for name in (*CASES, "redirected")})
     with ExitStack() as stack:
-        base = stack.enter_context(_serving(receiver))
+        handler = type("Handler", (_Handler,), {"seen": receiver.seen})
+        base = stack.enter_context(serving(handler, _Server))
         receiver.urls = {name: f"{base}/{name}" for name in CASES}
         authority = trustme.CA()
         contexts = {
@@ -124,22 +126,6 @@ def receiving() -> Iterator[Receiver]:
         receiver.urls["nobody"] = f"http://127.0.0.1:{unused.getsockname()[1]}/"
         receiver.urls["inside"] = base.replace("127.0.0.1", "127.0.0.2") + "/inside"
         yield receiver
-
-
-@contextmanager
-def _serving(receiver: Receiver) -> Iterator[str]:
-    class Handler(_Handler):
-        seen = receiver.seen
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
