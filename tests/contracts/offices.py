@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from satchel.mail.graph.credentials import CredentialOptions, azure_tokens
 from satchel.mail.graph.options import ArrivalOptions, CallOptions, GraphOptions
 from satchel.mail.graph.source import GraphSource
 from satchel.mail.mime.envelope import read_envelope
-from satchel.mail.source import MailSource
+from satchel.mail.source import MailSource, MessageRef
 from satchel.testing.graph import GraphSimulator
 from satchel.testing.host import MemoryHost
 from satchel.testing.mail import deliver
@@ -139,3 +139,14 @@ OFFICES: dict[str, Opening] = {
     "MboxOffice": _in_folder(MboxOffice),
     "GraphOffice": graph_office,
 }
+
+
+async def there(source: MailSource) -> list[MessageRef]:
+    """The messages of a source's first pass."""
+    found: list[MessageRef] = []
+    async with aclosing(source.watch()) as batches:
+        async for batch in batches:
+            found.extend(batch.messages)
+            if batch.ends_first_pass:
+                return found
+    raise AssertionError("watching ended before the first pass did")

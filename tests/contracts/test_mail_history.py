@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from satchel.mail.source import MailSource, MessageRef, MessageSummary, SourceError, SourceUnavailable
+from satchel.mail.source import MailSource, MessageSummary, SourceError, SourceUnavailable
 from satchel.testing.mail import message_with_files
-from tests.contracts.offices import MAILBOX, OFFICES, OTHER, PostOffice, graph_office
+from tests.contracts.offices import MAILBOX, OFFICES, OTHER, PostOffice, graph_office, there
 
 NOON = datetime(2025, 6, 3, 12, tzinfo=UTC)
 EVER = (datetime(1971, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
@@ -44,16 +44,6 @@ async def history(
     return [each async for batch in source.history(mailbox, since=since, until=until) for each in batch]
 
 
-async def watched(source: MailSource) -> list[MessageRef]:
-    found: list[MessageRef] = []
-    async with aclosing(source.watch()) as batches:
-        async for batch in batches:
-            found.extend(batch.messages)
-            if batch.ends_first_pass:
-                break
-    return found
-
-
 async def test_what_was_received_in_a_time_with_its_begin_and_without_its_end(
     office: PostOffice, source: MailSource
 ) -> None:
@@ -70,7 +60,7 @@ async def test_it_says_what_describe_says_under_the_same_ids(office: PostOffice,
     office.deliver(MAILBOX, mail(1, NOON))
     office.deliver(MAILBOX, message_with_files(1, 1, 10).to_bytes())
     found = {each.ref.message_id: each for each in await history(source)}
-    assert found == {ref.message_id: await source.describe(ref) for ref in await watched(source)}
+    assert found == {ref.message_id: await source.describe(ref) for ref in await there(source)}
     assert sorted(each.has_attachments for each in found.values()) == [False, True]
 
 
@@ -101,7 +91,7 @@ async def test_a_mailbox_that_is_not_there_has_no_history(office: PostOffice, so
 async def test_the_watch_hears_nothing_of_it(office: PostOffice, source: MailSource) -> None:
     office.deliver(MAILBOX, mail(1, NOON))
     before = await history(source)
-    assert [ref.message_id for ref in await watched(source)] == [each.ref.message_id for each in before]
+    assert [ref.message_id for ref in await there(source)] == [each.ref.message_id for each in before]
     assert await history(source) == before
 
 

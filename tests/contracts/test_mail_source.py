@@ -31,7 +31,7 @@ from satchel.testing.mail import (
     sample_messages,
     text_part,
 )
-from tests.contracts.offices import MAILBOX, OFFICES, OTHER, PostOffice
+from tests.contracts.offices import MAILBOX, OFFICES, OTHER, PostOffice, there
 
 RANGES = [(0, None), (0, 1), (0, 0), (1, 2), (56, 58), (1_048_575, 1_048_577), (2_999_999, None), (7, 2_500_000)]
 RANGES += [(3_000_000, None), (9_000_000, None), (2_999_000, 9_000_000), (5, 4)]
@@ -64,17 +64,6 @@ async def source(office: PostOffice) -> AsyncIterator[MailSource]:
     opened = office.source()
     yield opened
     await opened.aclose()
-
-
-async def there(source: MailSource) -> list[MessageRef]:
-    """The messages of the first pass."""
-    found: list[MessageRef] = []
-    async with aclosing(source.watch()) as batches:
-        async for batch in batches:
-            found.extend(batch.messages)
-            if batch.ends_first_pass:
-                return found
-    raise AssertionError("watching ended before the first pass did")
 
 
 async def only(source: MailSource) -> MessageRef:

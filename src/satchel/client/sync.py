@@ -106,20 +106,11 @@ def _blocking_stream(
 def _blocking_iterator(
     method: Callable[Concatenate[AsyncClient, Parameters], AsyncGenerator[Item]],
 ) -> Callable[Concatenate["Client", Parameters], Iterator[Item]]:
-    """An iterator that asks for more only when it is asked itself; left early, it ends the work behind it."""
+    """An iterator that asks for more only when it is asked itself."""
 
     @functools.wraps(method)
     def iterated(self: "Client", /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Iterator[Item]:
-        items = method(self.client, *args, **kwargs)
-
-        def rest() -> Iterator[Item]:
-            try:
-                yield from self.iterate(items)
-            finally:
-                if self.is_open:
-                    self.run(lambda _: items.aclose())
-
-        return rest()
+        return self.iterate(method(self.client, *args, **kwargs))
 
     return iterated
 
@@ -180,10 +171,6 @@ class Client:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.close(self.client.aclose)
-
-    @property
-    def is_open(self) -> bool:
-        return self._thread is not None
 
     @property
     def rate_limit(self) -> RateLimitState | None:
