@@ -40,7 +40,7 @@ async def answered(context: ssl.SSLContext, ca_file: Path | None) -> tuple[Outco
     """How an attempt ends, and how many requests the receiver got."""
     receiver = Receiver(handler=answering(200))
     runner = await started(receiver, context, host="localhost")
-    outcome = await attempt(receiver.url, ca_file)
+    outcome = await attempt(receiver.url, ca_file=ca_file)
     await runner.cleanup()
     return outcome, len(receiver.requests)
 
@@ -57,7 +57,7 @@ async def test_versions_before_1_2_are_refused(ca_file: Path, version: ssl.TLSVe
         handshake = asyncio.create_task(
             asyncio.to_thread(shake_hands, listening, speaking_at_most(version, OURS.issue_cert("localhost")))
         )
-        outcome = await attempt(f"https://localhost:{listening.getsockname()[1]}/", ca_file)
+        outcome = await attempt(f"https://localhost:{listening.getsockname()[1]}/", ca_file=ca_file)
         assert (outcome, await handshake) == (Outcome(error="tls"), "UNSUPPORTED_PROTOCOL")
 
 

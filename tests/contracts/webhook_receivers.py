@@ -17,7 +17,7 @@ from satchel.gateway.webhooks.decision import Outcome
 from satchel.gateway.webhooks.sender import WebhookSender
 
 BODY = b'{"id": "m"}'
-LOCAL = WebhookSettings(allow_http=True, allowed_networks=["127.0.0.0/8", "::1"], timeout_seconds=1.0)
+LOCAL = WebhookSettings(allow_http=True, allowed_networks=["127.0.0.0/8", "::1"], timeout_seconds=20)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -103,9 +103,9 @@ async def talking(conversation: Conversation) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/webhook"
 
 
-async def attempt(url: str, ca_file: Path | None = None) -> Outcome:
-    """One attempt by a sender that may call this machine."""
-    sender = WebhookSender(LOCAL.model_copy(update={"ca_file": ca_file}))
+async def attempt(url: str, **settings: float | Path | None) -> Outcome:
+    """One attempt by a sender that may call this machine, with these settings beside."""
+    sender = WebhookSender(LOCAL.model_copy(update=settings))
     try:
         return await sender.post(url, ["s" * 16], BODY, webhook_id="d-1")
     finally:
