@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -203,6 +204,8 @@ async def test_connections_that_are_reset(wire: bytes) -> None:
         await writer.drain()
         # Lets the client read what has come, which a reset throws away.
         await asyncio.sleep(0.05)
+        at_once = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
         writer.transport.abort()
 
     async with talking(speak) as url:
