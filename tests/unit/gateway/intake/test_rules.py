@@ -13,7 +13,7 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import delivery_id
 from satchel.gateway.store.rules import RuleDraft, add_rule, remove_rule, set_rule_enabled
-from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages, rules
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages, rules, webhooks
 from satchel.gateway.store.webhook_changes import pause_webhook, set_webhook_enabled
 from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from satchel.mail.source import Batch, BrokenMessage, MessageNotFound, NotReady, SourceUnavailable
@@ -94,6 +94,16 @@ async def test_one_that_is_told_of_everything_takes_nothing_from_rules(
     rule = add_rule(engine, MAILBOX, RuleDraft("r", webhook="ruled", stop=True))
     await watching.take(batch("a"))
     assert sorted(told()) == sorted([("a", webhook, None, None), ("a", ruled, rule.rule_id, None)])
+
+
+async def test_one_that_was_told_by_rules_when_they_were_made_may_be_told_of_everything_now(
+    engine: sa.Engine, watching: Intake, ruled: str, told: Told
+) -> None:
+    add_rule(engine, MAILBOX, RuleDraft("r", INVOICES, "ruled", {"n": "1"}))
+    with engine.begin() as connection:
+        connection.execute(sa.update(webhooks).values(by_rules=False))
+    await watching.take(batch("a"))
+    assert told() == [("a", ruled, None, None)]
 
 
 async def test_the_first_rule_that_fires_gives_the_fields_and_stop_ends_the_trying(
@@ -225,13 +235,12 @@ class _Crash(BaseException):
 
 
 class _CrashingStore(Store):
-    """Ends the process before or after its `at`-th call."""
+    """Ends the process before its call of this number, or after it."""
 
-    def __init__(self, engine: sa.Engine, at: int, *, after: bool) -> None:
+    def __init__(self, engine: sa.Engine, crash: tuple[int, bool]) -> None:
         super().__init__(engine, 1)
         self.calls = 0
-        self._at = at
-        self._after = after
+        self._at, self._after = crash
 
     async def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         self.calls += 1
@@ -243,8 +252,7 @@ class _CrashingStore(Store):
         return result
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", range(1, 14))
+@pytest.mark.parametrize("crash", [(at, after) for at in range(1, 14) for after in (False, True)])
 async def test_a_crash_anywhere_loses_no_announcement_and_makes_none_twice(
     engine: sa.Engine,
     source: MemorySource,
@@ -253,8 +261,7 @@ async def test_a_crash_anywhere_loses_no_announcement_and_makes_none_twice(
     clock: Clock,
     ruled: str,
     told: Told,
-    at: int,
-    after: bool,
+    crash: tuple[int, bool],
 ) -> None:
     add_rule(engine, MAILBOX, RuleDraft("r", PDF, "ruled", {"n": "1"}))
     with_pdf(source, "a", "b", "c")
@@ -262,7 +269,7 @@ async def test_a_crash_anywhere_loses_no_announcement_and_makes_none_twice(
     crashing = Intake(
         DEFAULT_ACCOUNT_ID,
         source,
-        _CrashingStore(engine, at, after=after),
+        _CrashingStore(engine, crash),
         RememberingQueue(engine),
         sweep_seconds=30,
         now=clock,
