@@ -195,7 +195,12 @@ async def test_answers_that_are_none(wire: bytes, error: str) -> None:
 
 @pytest.mark.parametrize(
     "wire",
-    [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n{"],
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+    ],
     ids=["before the head", "in the head", "before the body", "in the body"],
 )
 async def test_connections_that_are_reset(wire: bytes) -> None:
