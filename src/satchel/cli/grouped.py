@@ -30,7 +30,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**given, **values)
 
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__dict__["__signature__"] = inspect.Signature(parameters)
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
 
