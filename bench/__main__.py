@@ -4,6 +4,7 @@ import sys
 
 from bench import (
     collector_loop,
+    deliveries,
     folder_download,
     graph_latency,
     graph_sdk,
@@ -12,6 +13,7 @@ from bench import (
     memory,
     not_found,
     proxy,
+    report_page,
     slow_clients,
 )
 from bench.harness import PeerMissing, Result, report
@@ -27,7 +29,9 @@ BENCHMARKS = {
     "graph_sdk": graph_sdk.run,
     "graph_latency": graph_latency.run,
     "listing": listing.run,
+    "report_page": report_page.run,
     "collector_loop": collector_loop.run,
+    "deliveries": deliveries.run,
 }
 
 
