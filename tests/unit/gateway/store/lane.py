@@ -30,6 +30,7 @@ from tests.unit.gateway.fakes import MAILBOX, MASTER_KEY, ref, summary
 
 SECRET = "s" * 16
 SUCCESS = Outcome(200, b'{"status": "success"}')
+TIMEOUT = Outcome(error="timeout")
 PAUSES = {Schedule.STANDARD: WebhookSettings().retry_seconds, Schedule.LONG: WebhookSettings().long_retry_seconds}
 
 
@@ -142,8 +143,8 @@ def retried(begun: BegunAttempt, seconds: float = 5.0) -> Finished:
     return Finished(begun, Outcome(500, b"oops"), again(seconds))
 
 
-def failed(begun: BegunAttempt) -> Finished:
-    return Finished(begun, Outcome(error="timeout"), Decision(DeliveryStatus.FAILED, "timeout"))
+def failed(begun: BegunAttempt, outcome: Outcome = TIMEOUT) -> Finished:
+    return Finished(begun, outcome, Decision(DeliveryStatus.FAILED, "failed"))
 
 
 def make_lane(engine: sa.Engine, *message_ids: str, **hook: Any) -> OneLane:

@@ -1,5 +1,6 @@
 """What a run of a lane writes down: attempts before and after their POST, the end of the run, and pauses."""
 
+import sqlite3
 from datetime import timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.gateway.fakes import MAILBOX
 from tests.unit.gateway.store.lane import (
     SECRET,
     SUCCESS,
+    TIMEOUT,
     Finished,
     OneLane,
     arrive,
@@ -137,6 +139,23 @@ def test_what_comes_while_a_run_is_ending_is_seen_by_it_or_wakes_the_next(engine
     assert lane.is_due
 
 
+def test_nobody_writes_between_a_runs_last_look_and_its_end(engine: sa.Engine) -> None:
+    """Else what arrives in between would be seen by nobody."""
+    lane = make_lane(engine, "a")
+    lane.ends(delivered(lane.begin()))
+    refused: list[str] = []
+
+    def interfere(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if statement.startswith("SELECT deliveries.id"):
+            with sqlite3.connect(str(engine.url.database), timeout=0) as other, pytest.raises(sqlite3.Error) as error:
+                other.execute("BEGIN IMMEDIATE")
+            refused.append(str(error.value))
+
+    sa.event.listen(engine, "after_cursor_execute", interfere)
+    lane.ends()
+    assert refused == ["database is locked"]
+
+
 def test_a_run_that_gives_way_begins_nothing_more(engine: sa.Engine) -> None:
     lane = make_lane(engine, "a", "b", max_in_flight=2)
     first, run = lane.begin(), lane.run
@@ -170,6 +189,25 @@ def test_what_was_under_way_when_the_webhook_went_off_is_told_as_it_ended(engine
     assert lane.statuses() == ["delivered", "cancelled"]
 
 
+def test_what_was_cancelled_while_it_was_under_way_is_not_tried_again(engine: sa.Engine) -> None:
+    lane = make_lane(engine, "a", "b")
+    begun = lane.begin()
+    with engine.begin() as connection:
+        connection.execute(sa.update(deliveries).values(status="cancelled").where(deliveries.c.id == begun.delivery_id))
+    assert lane.begin(retried(begun)).delivery_id == lane.id_of("b")
+    assert lane.statuses() == ["cancelled", "pending"]
+
+
+def test_what_rests_when_its_webhook_is_paused_goes_on_when_it_is_resumed(engine: sa.Engine) -> None:
+    lane = make_lane(engine, "a", schedule=Schedule.LONG)
+    lane.ends(retried(lane.begin(), 300))
+    set_webhook(engine, paused_at=lane.now)
+    with engine.begin() as connection:
+        resume(connection, lane.hook.webhook_id, "cli:0", lane.now)
+    assert lane.is_due
+    assert lane.begin().attempt == 2
+
+
 def test_a_webhook_that_is_off_is_looked_at_before_its_pause_is_over(engine: sa.Engine) -> None:
     lane = make_lane(engine, "a")
     lane.ends(retried(lane.begin(), 300))
@@ -198,19 +236,20 @@ def test_a_paused_webhook_keeps_what_waits_and_goes_on_in_order(engine: sa.Engin
     assert lane.statuses() == ["delivered"] * 3
 
 
-def fail_for_a_day(lane: OneLane, attempts: int = PAUSE_AT_ATTEMPTS) -> bool:
+def fail_for_a_day(lane: OneLane, attempts: int = PAUSE_AT_ATTEMPTS, outcome: Outcome = TIMEOUT) -> bool:
     for number in range(attempts):
         begun = lane.begin()
         if number == attempts - 1:
             lane.pass_seconds(86_400)
-        if lane.ask(failed(begun), gives_way=True).has_paused:
+        if lane.ask(failed(begun, outcome), gives_way=True).has_paused:
             return True
     return False
 
 
-def test_a_webhook_that_fails_for_long_is_paused_with_a_note(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("outcome", [TIMEOUT, Outcome(500), Outcome(404), Outcome(201), Outcome(302)])
+def test_a_webhook_that_fails_for_long_is_paused_with_a_note(engine: sa.Engine, outcome: Outcome) -> None:
     lane = make_lane(engine, *(f"m{number}" for number in range(12)))
-    assert fail_for_a_day(lane)
+    assert fail_for_a_day(lane, outcome=outcome)
     (hook,) = list_webhooks(engine)
     assert (hook.failed_attempts, hook.paused_at) == (PAUSE_AT_ATTEMPTS, lane.now)
     assert "answered with 200" in (hook.pause_note or "")

@@ -1,5 +1,6 @@
 """Lanes at work: nothing is missed, nothing comes out of order, nobody is starved, whatever is cut off in between."""
 
+import asyncio
 import random
 
 import pytest
@@ -137,6 +138,22 @@ async def test_an_older_run_that_comes_again_does_nothing(engine: sa.Engine, cre
         await at_work.wake([lane])
         await until(lambda: is_quiet(engine))
     assert crew.receiver.message_ids == ["a", "b"]
+
+
+async def test_an_older_run_waits_for_the_one_that_is_under_way(engine: sa.Engine, crew: Crew) -> None:
+    """Else its end would be taken for the other's."""
+    add_hook(engine)
+    crew.receiver.free.clear()
+    async with crew.at_work(looks=False) as at_work:
+        (lane,) = arrive(engine, "a")
+        await at_work.wake([lane])
+        await until(lambda: crew.receiver.under_way == 1)
+        older = asyncio.create_task(at_work.run_lane(lane.webhook_id, lane.mailbox_id, 0))
+        await asyncio.wait({older}, timeout=0.2)
+        assert at_work.active_lanes == 1
+        crew.receiver.free.set()
+        await older
+    assert crew.receiver.message_ids == ["a"]
 
 
 async def test_failures_are_tried_again_in_their_place(engine: sa.Engine, crew: Crew) -> None:
