@@ -21,7 +21,7 @@ from satchel.gateway.store.mailboxes import mailbox_ids, normal_address
 from satchel.gateway.store.tables import accounts, mailboxes, rules, webhooks
 from satchel.gateway.store.webhooks import find_in
 
-MAX_RULES = 200
+_MAX_RULES = 200
 _MAX_NAME_CHARACTERS = 200
 
 log = structlog.get_logger(__name__)
@@ -77,8 +77,8 @@ def add_rule(engine: sa.Engine, mailbox: str, draft: RuleDraft, *, acting: Actin
     with engine.begin() as connection:
         ((address, mailbox_id),) = mailbox_ids(connection, acting.account_id, [mailbox]).items()
         before = _ordered_ids(connection, mailbox_id)
-        if len(before) >= MAX_RULES:
-            raise ValueError(f"A mailbox has {MAX_RULES} rules at most. Put conditions that differ little into one.")
+        if len(before) >= _MAX_RULES:
+            raise ValueError(f"A mailbox has {_MAX_RULES} rules at most. Put conditions that differ little into one.")
         row = {
             "id": rule_id,
             "account_id": acting.account_id,

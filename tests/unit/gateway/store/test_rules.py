@@ -10,7 +10,6 @@ from satchel.gateway.store.accounts import register_accounts
 from satchel.gateway.store.audit import Acting, list_events
 from satchel.gateway.store.mailboxes import UnknownMailbox, add_mailbox
 from satchel.gateway.store.rules import (
-    MAX_RULES,
     RuleDraft,
     UnknownRule,
     add_rule,
@@ -169,11 +168,13 @@ def test_unknown_and_ambiguous_names(engine: sa.Engine) -> None:
             remove_rule(engine, name)
 
 
-def test_a_mailbox_has_no_end_of_rules(engine: sa.Engine) -> None:
-    for number in range(MAX_RULES):
+def test_a_mailbox_has_only_so_many_rules(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("satchel.gateway.store.rules._MAX_RULES", 2)
+    for number in range(2):
         add_rule(engine, MAILBOX, RuleDraft(str(number), stop=True))
-    with pytest.raises(ValueError, match=str(MAX_RULES)):
+    with pytest.raises(ValueError, match="2 rules at most"):
         add_rule(engine, MAILBOX, RuleDraft("one more", stop=True))
+    add_rule(engine, OTHER_MAILBOX, RuleDraft("of another", stop=True))
 
 
 def test_one_rule_that_cannot_be_read_keeps_no_other_from_firing(engine: sa.Engine) -> None:

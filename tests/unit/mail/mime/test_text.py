@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from satchel.mail.mime import MessageTooComplex, read_text
+from satchel.mail.mime import Bounds, MessageTooComplex, read_text
+from satchel.mail.mime.bounds import DEFAULT_BOUNDS
 from satchel.mail.mime.charsets import decode_body
 from satchel.mail.mime.flowed import unwrapped
 
@@ -15,13 +16,13 @@ Read = Callable[..., str | None]
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    def read(mail: bytes, max_characters: int = 100_000) -> str | None:
+    def read(mail: bytes, max_characters: int = 100_000, bounds: Bounds = DEFAULT_BOUNDS) -> str | None:
         path = tmp_path / "message"
         # A message of an mbox has others around it.
         path.write_bytes(b"before\r\n" + mail + b"\r\nafter")
         fd = os.open(path, os.O_RDONLY)
         try:
-            return read_text(fd, 8, 8 + len(mail), max_characters)
+            return read_text(fd, 8, 8 + len(mail), max_characters, bounds)
         finally:
             os.close(fd)
 
@@ -102,7 +103,7 @@ def test_what_stands_behind_large_attachments_is_left_out(read: Read) -> None:
 
 def test_a_message_beyond_the_bounds(read: Read) -> None:
     with pytest.raises(MessageTooComplex):
-        read(tree("mixed", *[PLAIN] * 20_001))
+        read(tree("mixed", *[PLAIN] * 4), bounds=Bounds(max_parts=4))
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "iso-2022-jp", "utf-16", "gb18030", "shift_jis"])
