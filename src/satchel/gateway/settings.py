@@ -109,7 +109,7 @@ class WebhookSettings(SettingsTable):
         default=30.0,
         gt=0,
         le=3600,
-        description="How often undescribed messages and deliveries that nobody works on are looked for.",
+        description="How often new mailboxes are looked for, and how long a mail source that failed is left alone.",
     )
     max_text_characters: int = Field(
         default=100_000,
