@@ -270,16 +270,19 @@ async def test_a_crash_anywhere_loses_no_announcement_and_makes_none_twice(
         sweep_seconds=30,
         now=clock,
     )
+    taken = False
     try:
         await crashing.take(batch("a", "b", "c"))
+        taken = True
         source.list_failures.clear()
         await retry(crashing, clock)
     except _Crash:
         pass
     source.list_failures.clear()
     restarted = start(RememberingQueue(engine))
-    # The source gives again what was not taken to the end.
-    await restarted.take(batch("a", "b", "c"))
+    if not taken:
+        # The source gives again what was not taken to the end, and nothing else.
+        await restarted.take(batch("a", "b", "c"))
     await retry(restarted, clock, times=2)
     assert sorted(row[0] for row in told()) == ["a", "b", "c"]
     assert all(row[3] == {"n": "1"} for row in told())
