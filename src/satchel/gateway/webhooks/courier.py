@@ -95,12 +95,7 @@ class Courier:
             body = msgspec.json.encode(event)
             return await self._sender.post(begun.url, begun.secrets, body, webhook_id=begun.delivery_id)
         except Exception as defect:  # noqa: BLE001 - a row that meets a defect has to end, too
-            log.error(  # noqa: TRY400 - a traceback could hold names and addresses
-                "delivery_defect",
-                delivery_id=begun.delivery_id,
-                error=type(defect).__name__,
-                where=error_place(defect),
-            )
+            _log_defect(begun, defect)
             return Outcome(error=DEFECT)
 
     async def _text(self, wanted: TextWanted) -> tuple[bool, str | None]:
@@ -128,3 +123,8 @@ class Courier:
             return True
         await self._store.call(postpone, wanted.delivery_id, now + timedelta(seconds=wait_seconds), since)
         return False
+
+
+def _log_defect(begun: BegunAttempt, defect: Exception) -> None:
+    """Without its message, which could hold anything."""
+    log.error("delivery_defect", delivery_id=begun.delivery_id, error=type(defect).__name__, where=error_place(defect))

@@ -2,22 +2,24 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.deliveries import Lane, due_lanes
 from satchel.gateway.store.mailboxes import add_mailbox, mark_indexed
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, delivery_attempts, delivery_lanes
-from satchel.gateway.store.webhook_changes import set_webhook_enabled
+from satchel.gateway.store.webhook_changes import resume_webhook, set_webhook_enabled
 from satchel.gateway.webhooks import lane_run
-from satchel.gateway.webhooks.decision import DeliveryStatus, Outcome
+from satchel.gateway.webhooks.decision import PAUSE_AT_ATTEMPTS, DeliveryStatus, Outcome
 from satchel.gateway.webhooks.delivery import Bounds
 from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, ref, summary
 from tests.unit.gateway.store.lane import add_hook, arrive, set_webhook
-from tests.unit.gateway.webhooks.crew import SUCCESS, Crew, until
+from tests.unit.gateway.webhooks.crew import AT_ONCE, SUCCESS, Crew, until
 
 FAILURE = Outcome(503)
 
@@ -90,6 +92,7 @@ async def test_what_nobody_was_woken_for_is_found(engine: sa.Engine, crew: Crew)
         await until(lambda: statuses(engine) == ["delivered"])
         arrive(engine, "b")
         await until(lambda: statuses(engine) == ["delivered", "delivered"])
+    assert crew.receiver.message_ids == ["a", "b"]
 
 
 async def test_a_crash_in_mid_attempt(engine: sa.Engine, crew: Crew) -> None:
@@ -263,6 +266,26 @@ async def test_a_paused_webhook_is_left_alone_until_it_is_resumed(engine: sa.Eng
         set_webhook(engine, paused_at=None)
         await until(lambda: is_quiet(engine))
     assert crew.receiver.message_ids == ["a", "b"]
+
+
+async def test_a_webhook_that_fails_for_long_keeps_what_is_for_it_until_it_is_resumed(
+    engine: sa.Engine, store: Store
+) -> None:
+    crew = Crew(store, policy=replace(AT_ONCE, pause_after_seconds=1e-9))
+    hook = add_hook(engine)
+    names = [f"m{number:02}" for number in range(PAUSE_AT_ATTEMPTS + 3)]
+    crew.receiver.answer = lambda _: Outcome(404)
+    with capture_logs() as logs:
+        async with crew.at_work() as at_work:
+            await at_work.wake(arrive(engine, *names))
+            await until(lambda: crew.queue.is_idle)
+            assert crew.receiver.message_ids == names[:PAUSE_AT_ATTEMPTS]
+            assert statuses(engine) == ["rejected"] * PAUSE_AT_ATTEMPTS + ["pending"] * 3
+            crew.receiver.answer = lambda _: SUCCESS
+            resume_webhook(engine, "w")
+            await until(lambda: is_quiet(engine))
+    assert crew.receiver.message_ids == names
+    assert [entry["webhook_id"] for entry in logs if entry["event"] == "webhook_paused"] == [hook.webhook_id]
 
 
 async def test_a_webhook_that_goes_off_meanwhile(engine: sa.Engine, crew: Crew) -> None:
