@@ -1,22 +1,21 @@
-"""Fills the index with what mailboxes received before the gateway watched them. It announces nothing, ever."""
+"""Fills the index with what mailboxes received before the gateway watched them.
+
+It announces nothing and keeps nothing from being announced: that is the watch's alone to decide, whichever of the two
+comes to a message first.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from satchel.gateway.settings import AccountSettings
 from satchel.gateway.sources import GraphCounts, account_source
 from satchel.gateway.store.database import Store
-from satchel.gateway.store.mailboxes import list_mailboxes
-from satchel.gateway.store.messages import Arrival, known_message_ids, record_arrivals
-from satchel.gateway.store.pending import pending_message_ids
-from satchel.mail.source import MailSource, MessageSummary, SourceError
-
-# The mail server's clock may be behind ours, and its times have whole seconds.
-_MARGIN = timedelta(minutes=1)
+from satchel.gateway.store.messages import record_past
+from satchel.mail.source import MailSource, SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +34,6 @@ class Backfilled:
 
 
 OnProgress = Callable[[Backfilled], None]
-
-
-def end_of_past(indexed_at: datetime | None, now: datetime) -> datetime:
-    """What was received before it is announced by nobody, so it may be indexed as old.
-
-    What came after the mailbox was first indexed to the end is new to the watch, which announces it, be it only when
-    the gateway runs again. In a mailbox that was never indexed to the end nothing is new.
-    """
-    return now if indexed_at is None else min(indexed_at - _MARGIN, now)
 
 
 async def backfill(
@@ -101,35 +91,15 @@ class Backfill:
             there = await self._source.mailboxes()
         except SourceError as error:
             return [Backfilled(self._account, "", failure=str(error))]
-        rows = await self._store.call(list_mailboxes, self._account_id)
-        indexed = {row.address: row.indexed_at for row in rows}
-        return [
-            await self._index(mailbox, end_of_past(indexed.get(mailbox), self._now))
-            for mailbox in there
-            if not wanted or mailbox in wanted
-        ]
+        return [await self._index(mailbox) for mailbox in there if not wanted or mailbox in wanted]
 
-    async def _index(self, mailbox: str, until: datetime) -> Backfilled:
+    async def _index(self, mailbox: str) -> Backfilled:
         result = Backfilled(self._account, mailbox)
         try:
-            if until > self._since:
-                async for batch in self._source.history(mailbox, since=self._since, until=until):
-                    added = await self._record(batch)
-                    result = replace(result, found=result.found + len(batch), added=result.added + added)
-                    self._on_progress(result)
+            async for batch in self._source.history(mailbox, since=self._since, until=self._now):
+                added = await self._store.call(record_past, self._account_id, batch)
+                result = replace(result, found=result.found + len(batch), added=result.added + added)
+                self._on_progress(result)
         except SourceError as error:
             return replace(result, failure=str(error))
         return result
-
-    async def _record(self, messages: Sequence[MessageSummary]) -> int:
-        """Index them as old; how many the index did not have, or not with their envelope.
-
-        What waits for being described is left: the watch has seen it, and may have to announce it.
-        """
-        ids = [each.ref.message_id for each in messages]
-        known = await self._store.call(known_message_ids, self._account_id, ids, with_unreadable=False)
-        known |= await self._store.call(pending_message_ids, self._account_id, ids)
-        new = [Arrival(each.ref, each, is_baseline=True) for each in messages if each.ref.message_id not in known]
-        if new:
-            await self._store.call(record_arrivals, self._account_id, new)
-        return len(new)

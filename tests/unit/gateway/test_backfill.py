@@ -6,17 +6,25 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from satchel.gateway.backfill import Backfill, Backfilled, end_of_past
+from satchel.gateway.backfill import Backfill, Backfilled
 from satchel.gateway.intake import Intake
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.mailboxes import add_mailbox, mark_indexed
 from satchel.gateway.store.messages import Arrival, record_arrivals
-from satchel.gateway.store.pending import PendingMessage, Postponed, postpone
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
 from satchel.gateway.store.webhooks import NewWebhook, add_webhook
-from satchel.mail.source import MessageSummary, SourceUnavailable
-from tests.unit.gateway.fakes import MAILBOX, OTHER_MAILBOX, MemorySource, RememberingQueue, batch, ref, summary
-from tests.unit.gateway.intake.intakes import Clock
+from satchel.mail.source import Batch, MessageSummary, SourceUnavailable
+from tests.unit.gateway.fakes import (
+    MAILBOX,
+    OTHER_MAILBOX,
+    MemorySource,
+    RememberingQueue,
+    batch,
+    first_pass_ends,
+    ref,
+    summary,
+)
+from tests.unit.gateway.intake.intakes import Clock, retry
 
 NOW = datetime.now(UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -43,22 +51,19 @@ def webhook(engine: sa.Engine) -> None:
     add_webhook(engine, NewWebhook("collector", "https://example.com/", [MAILBOX]))
 
 
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def intake(engine: sa.Engine, store: Store, source: MemorySource, clock: Clock) -> Intake:
+    return Intake(DEFAULT_ACCOUNT_ID, source, store, RememberingQueue(engine), sweep_seconds=30, now=clock)
+
+
 def work(source: MemorySource, store: Store, told: list[Backfilled] | None = None) -> Backfill:
     progress = [] if told is None else told
     return Backfill("default", DEFAULT_ACCOUNT_ID, source, store, since=LONG_AGO, now=NOW, on_progress=progress.append)
-
-
-@pytest.mark.parametrize(
-    ("indexed_at", "end"),
-    [
-        (None, NOW),
-        (NOW - timedelta(days=1), NOW - timedelta(days=1, minutes=1)),
-        # A clock that was set back.
-        (NOW + timedelta(days=1), NOW),
-    ],
-)
-def test_the_past_ends_where_the_watch_begins(indexed_at: datetime | None, end: datetime) -> None:
-    assert end_of_past(indexed_at, NOW) == end
 
 
 async def test_the_past_is_indexed_and_nothing_of_it_announced(
@@ -82,26 +87,57 @@ async def test_it_may_be_done_again_and_completes_what_could_not_be_read(
     assert (indexed(engine), announced(engine)) == (["a", "b"], [])
 
 
-async def test_what_came_after_the_mailbox_was_indexed_is_left_to_the_watch(
-    engine: sa.Engine, store: Store, source: MemorySource, webhook: None
+async def test_what_the_watch_has_not_come_to_is_new_to_it_however_old_it_is(
+    engine: sa.Engine, store: Store, source: MemorySource, intake: Intake, webhook: None
 ) -> None:
-    """It arrived while the gateway was down, and the backfill is done before it is started again."""
-    mark_indexed(engine, DEFAULT_ACCOUNT_ID, [MAILBOX])
-    new = summary(ref("new"), received=datetime.now(UTC))
-    source.histories[MAILBOX] = [[past("old"), new]]
-    later = Backfill(
-        "default",
-        DEFAULT_ACCOUNT_ID,
-        source,
-        store,
-        since=LONG_AGO,
-        now=NOW + timedelta(days=1),
-        on_progress=lambda _: None,
-    )
-    assert [each.added for each in await later.run()] == [1]
-    intake = Intake(DEFAULT_ACCOUNT_ID, source, store, RememberingQueue(engine), sweep_seconds=30, now=Clock())
-    await intake.take(batch("old", "new"))
-    assert (indexed(engine), announced(engine)) == (["new", "old"], ["new"])
+    """Such as an old message that was moved into the mailbox, or one that came while the gateway was down."""
+    await intake.take(batch("known"))
+    await intake.take(first_pass_ends())
+    source.histories[MAILBOX] = [[past("known"), past("moved"), past("never-seen")]]
+    assert [each.added for each in await work(source, store).run()] == [2]
+    assert (indexed(engine), announced(engine)) == (["known", "moved", "never-seen"], [])
+    for _ in range(2):
+        await intake.take(batch("known", "moved"))
+    assert announced(engine) == ["moved"]
+
+
+async def test_what_was_there_before_the_first_pass_is_as_old_as_without_it(
+    engine: sa.Engine, store: Store, source: MemorySource, intake: Intake, webhook: None
+) -> None:
+    source.histories[MAILBOX] = [[past("a"), past("b")]]
+    await work(source, store).run()
+    await intake.take(batch("a", "b"))
+    await intake.take(first_pass_ends())
+    await intake.take(batch("a", "b", "new"))
+    assert announced(engine) == ["new"]
+
+
+async def test_a_mailbox_that_the_watch_has_not_heard_of_is_new_to_it_with_all_that_is_in_it(
+    engine: sa.Engine, store: Store, source: MemorySource, intake: Intake
+) -> None:
+    await intake.take(first_pass_ends())
+    source.addresses = [OTHER_MAILBOX]
+    source.histories[OTHER_MAILBOX] = [[past("a", mailbox=OTHER_MAILBOX)]]
+    await work(source, store).run()
+    add_webhook(engine, NewWebhook("other", "https://example.com/", [OTHER_MAILBOX]))
+    await intake.take(Batch([ref("a", OTHER_MAILBOX)]))
+    assert announced(engine) == ["a"]
+
+
+async def test_the_watch_has_the_better_word(
+    engine: sa.Engine, store: Store, source: MemorySource, intake: Intake, webhook: None
+) -> None:
+    """A list says that a document which is flagged inline is none; a report that began before has its row for good."""
+    await intake.take(first_pass_ends())
+    source.histories[MAILBOX] = [[summary(ref("a"), received=NOW - timedelta(days=5), has_attachments=False)]]
+    await work(source, store).run()
+    query = sa.select(messages.c.id, messages.c.has_attachments)
+    with engine.connect() as connection:
+        [(number, before)] = connection.execute(query).all()
+    await intake.take(batch("a"))
+    with engine.connect() as connection:
+        assert connection.execute(query).all() == [(number, True)]
+    assert before is False
 
 
 class Busy(MemorySource):
@@ -119,22 +155,38 @@ class Busy(MemorySource):
 
 async def test_what_arrives_meanwhile_is_announced_once(engine: sa.Engine, store: Store, webhook: None) -> None:
     mark_indexed(engine, DEFAULT_ACCOUNT_ID, [MAILBOX])
-    source = Busy(histories={MAILBOX: [[past("a")], [past("b"), summary(ref("new"), received=datetime.now(UTC))]]})
+    source = Busy(histories={MAILBOX: [[past("a")], [past("b"), past("new", 0.1)]]})
     source.intake = Intake(DEFAULT_ACCOUNT_ID, source, store, RememberingQueue(engine), sweep_seconds=30, now=Clock())
     await work(source, store).run()
-    await source.intake.take(batch("b", "new"))
-    assert (indexed(engine), announced(engine)) == (["a", "b", "new"], ["new"])
+    await source.intake.take(batch("a", "new"))
+    assert (indexed(engine), announced(engine)) == (["a", "b", "new"], ["a", "new"])
 
 
-async def test_what_waits_for_being_described_is_left_to_the_watch(
-    engine: sa.Engine, store: Store, source: MemorySource, webhook: None
+async def test_what_waits_for_being_described_is_announced_when_it_is(
+    engine: sa.Engine, store: Store, source: MemorySource, intake: Intake, clock: Clock, webhook: None
 ) -> None:
-    """Such as an old message that somebody has moved into the mailbox just now."""
-    mark_indexed(engine, DEFAULT_ACCOUNT_ID, [MAILBOX])
-    postpone(engine, DEFAULT_ACCOUNT_ID, [Postponed(PendingMessage(ref("moved"), NOW), NOW)])
-    source.histories[MAILBOX] = [[past("moved"), past("a")]]
+    await intake.take(first_pass_ends())
+    source.failures["a"] = SourceUnavailable("not just now")
+    await intake.take(batch("a"))
+    source.histories[MAILBOX] = [[past("a")]]
     assert [each.added for each in await work(source, store).run()] == [1]
-    assert indexed(engine) == ["a"]
+    source.failures.clear()
+    await retry(intake, clock)
+    assert announced(engine) == ["a"]
+
+
+async def test_a_baseline_that_could_not_be_read_is_completed_and_stays_old(
+    engine: sa.Engine, store: Store, source: MemorySource, intake: Intake, clock: Clock, webhook: None
+) -> None:
+    source.failures["a"] = SourceUnavailable("not just now")
+    await intake.take(batch("a"))
+    await intake.take(first_pass_ends())
+    source.histories[MAILBOX] = [[past("a")]]
+    assert [each.added for each in await work(source, store).run()] == [1]
+    source.failures.clear()
+    await retry(intake, clock)
+    await intake.take(batch("a"))
+    assert (indexed(engine), announced(engine)) == (["a"], [])
 
 
 async def test_a_mailbox_that_fails_keeps_no_other_from_being_read(

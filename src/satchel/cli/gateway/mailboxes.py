@@ -105,8 +105,8 @@ def index_mailboxes(
 ) -> None:
     """Index what mailboxes received before the gateway watched them, so that reports tell of it.
 
-    Nothing of it is announced. It may be done while the gateway runs, and again. The exit status is 1 if a mailbox
-    could not be read; what could be is indexed all the same.
+    It announces nothing, and keeps nothing from being announced. It may be done while the gateway runs, and again. The
+    exit status is 1 if a mailbox could not be read; what could be is indexed all the same.
     """
     from satchel.gateway.backfill import backfill
     from satchel.gateway.store.mailboxes import normal_address

@@ -22,6 +22,9 @@ from satchel.gateway.store.tables import mailboxes, messages, webhook_mailboxes,
 from satchel.gateway.text_bounds import MAX_SUBJECT_CHARACTERS, clean
 from satchel.mail.source import MessageRef, MessageSummary
 
+# What a row keeps when its envelope is written anew.
+_FIXED = frozenset({"message_id", "mailbox_id", "indexed_at"})
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -40,14 +43,31 @@ class Arrival:
 def known_message_ids(
     engine: sa.Engine, account_id: str, message_ids: Collection[str], *, with_unreadable: bool = True
 ) -> frozenset[str]:
-    """Those of the ids that the account's index has, with or without those whose envelope could not be read so far."""
-    query = (
-        sa.select(messages.c.message_id)
-        .join_from(messages, mailboxes)
-        .where(messages.c.message_id.in_(message_ids), mailboxes.c.account_id == account_id)
-    )
+    """Those of the ids that the watch has come to, with or without those whose envelope could not be read so far."""
+    query = _of_account(account_id, message_ids).where(messages.c.watched)
     with engine.connect() as connection:
         return frozenset(connection.scalars(query if with_unreadable else query.where(messages.c.readable)))
+
+
+def record_past(engine: sa.Engine, account_id: str, found: Sequence[MessageSummary]) -> int:
+    """Index messages of an account that the index does not have, or not with their envelope; how many these were.
+
+    It announces nothing and keeps nothing from being announced: one that the watch comes to later is as new or as old
+    to it as if it had not been indexed.
+    """
+    query = _of_account(account_id, [each.ref.message_id for each in found]).where(messages.c.readable)
+    with engine.connect() as connection:
+        known: frozenset[str] = frozenset(connection.scalars(query))
+    new = {each.ref.message_id: each for each in found if each.ref.message_id not in known}
+    if not new:
+        return 0
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        boxes = _registered(connection, account_id, {each.ref.mailbox for each in new.values()}, now)
+        rows = [_message_row(Arrival(each.ref, each), boxes[each.ref.mailbox], now) for each in new.values()]
+        numbers = _insert_new(connection, [row | {"watched": False} for row in rows])
+        _complete(connection, [row for row in rows if row["message_id"] not in numbers])
+    return len(new)
 
 
 def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arrival]) -> frozenset[Lane]:
@@ -55,15 +75,15 @@ def record_arrivals(engine: sa.Engine, account_id: str, arrivals: Sequence[Arriv
     mailbox that is told of everything, or that a rule fires.
 
     Messages of the baseline are only indexed. A message that the index has already gets its envelope, if that could
-    not be read before, and is not announced again. Returns the lanes of the new deliveries.
+    not be read before, and is not announced again; one that it has of the past alone is announced as any other. Returns
+    the lanes of the new deliveries.
     """
     now = datetime.now(UTC)
     with engine.begin() as connection:
-        addresses = {arrival.ref.mailbox for arrival in arrivals}
-        register(connection, Acting(account_id, GATEWAY_ACTOR), addresses, now)
-        boxes = _mailboxes(connection, account_id, addresses)
+        boxes = _registered(connection, account_id, {arrival.ref.mailbox for arrival in arrivals}, now)
         rows = [_message_row(arrival, boxes[arrival.ref.mailbox], now) for arrival in arrivals]
         numbers = _insert_new(connection, rows)
+        numbers |= _come_to(connection, [row for row in rows if row["message_id"] not in numbers])
         _complete(connection, [row for row in rows if row["readable"] and row["message_id"] not in numbers])
         baseline = {arrival.ref.message_id for arrival in arrivals if arrival.is_baseline}
         new = {id_: row | {"id": numbers[id_]} for row in rows if (id_ := row["message_id"]) in numbers}
@@ -81,6 +101,23 @@ def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[s
     return {row.message_id: row.id for row in inserted}
 
 
+def _come_to(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """The watch has come to messages that were indexed as the past; their ids by message id. What it says of them is
+    the better word, and they keep their numbers: reports may have them."""
+    by_id = {row["message_id"]: row for row in rows}
+    query = sa.select(messages.c.message_id, messages.c.id).where(
+        messages.c.message_id.in_(by_id),
+        messages.c.mailbox_id.in_({row["mailbox_id"] for row in rows}),
+        messages.c.watched.is_(False),
+    )
+    found = {row.message_id: row.id for row in connection.execute(query)} if rows else {}
+    for message_id, number in found.items():
+        row = by_id[message_id]
+        values = {name: row[name] for name in row.keys() - _FIXED} if row["readable"] else {}
+        connection.execute(sa.update(messages).where(messages.c.id == number).values(values | {"watched": True}))
+    return found
+
+
 def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
     """Write the envelopes of messages that the index has without one.
 
@@ -93,9 +130,8 @@ def _complete(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
             messages.c.mailbox_id == sa.bindparam("known_mailbox_id"),
             messages.c.readable.is_(False),
         )
-        fixed = {"message_id", "mailbox_id", "indexed_at"}
         values = [
-            {name: row[name] for name in row.keys() - fixed}
+            {name: row[name] for name in row.keys() - _FIXED}
             | {"known_id": row["message_id"], "known_mailbox_id": row["mailbox_id"]}
             for row in rows
         ]
@@ -151,7 +187,17 @@ def delivery_id(webhook_id: str, message_id: str) -> str:
     return str(uuid5(UUID(webhook_id), message_id))
 
 
-def _mailboxes(connection: sa.Connection, account_id: str, addresses: set[str]) -> dict[str, str]:
+def _of_account(account_id: str, message_ids: Collection[str]) -> sa.Select[tuple[str]]:
+    return (
+        sa.select(messages.c.message_id)
+        .join_from(messages, mailboxes)
+        .where(messages.c.message_id.in_(message_ids), mailboxes.c.account_id == account_id)
+    )
+
+
+def _registered(connection: sa.Connection, account_id: str, addresses: set[str], now: datetime) -> dict[str, str]:
+    """The ids of an account's mailboxes, which are made where there are none."""
+    register(connection, Acting(account_id, GATEWAY_ACTOR), addresses, now)
     query = sa.select(mailboxes.c.address, mailboxes.c.id).where(
         mailboxes.c.account_id == account_id, mailboxes.c.address.in_(addresses)
     )

@@ -48,15 +48,6 @@ def due_messages(
         return [_message(row) for row in connection.execute(query)]
 
 
-def pending_message_ids(engine: sa.Engine, account_id: str, message_ids: Collection[str]) -> frozenset[str]:
-    """Those of the messages that wait."""
-    query = sa.select(pending_messages.c.message_id).where(
-        pending_messages.c.account_id == account_id, pending_messages.c.message_id.in_(message_ids)
-    )
-    with engine.connect() as connection:
-        return frozenset(connection.scalars(query))
-
-
 def see_again(
     engine: sa.Engine, account_id: str, message_ids: Collection[str], now: datetime
 ) -> frozenset[tuple[str, str]]:

@@ -108,6 +108,8 @@ messages = sa.Table(
     # False where the source could not read the envelope: the row keeps the id known and is never announced.
     sa.Column("readable", sa.Boolean, nullable=False),
     sa.Column("indexed_at", UtcDateTime, nullable=False),
+    # False where it was indexed as the past: the watch has not come to it, and to the watch it is new.
+    sa.Column("watched", sa.Boolean, nullable=False, server_default=sa.true()),
     # Ids are unique by themselves; the mailbox stands in the index so that `calls.find_calls` touches no other's row.
     sa.UniqueConstraint("message_id", "mailbox_id"),
     sqlite_autoincrement=True,

@@ -1,4 +1,4 @@
-"""Sealed secrets, rules, schedules and pauses of webhooks; lanes of deliveries; report runs.
+"""Sealed secrets, rules, schedules and pauses of webhooks; lanes of deliveries; report runs; messages of the past.
 
 Secrets that lay open are dropped and not sealed, since a copy of the database may have them: their webhooks are paused,
 keeping what is for them, until they are given new ones.
@@ -30,6 +30,8 @@ def upgrade() -> None:
     _change_deliveries()
     _create_delivery_lanes()
     _create_report_runs()
+    # No batch: a copy of the table would use its numbers again.
+    op.add_column("messages", sa.Column("watched", sa.Boolean, nullable=False, server_default=sa.true()))
     _index_messages("received", "id")
     _index_messages("id", "received")
 
@@ -168,6 +170,7 @@ def downgrade() -> None:
     """Sealed secrets are lost, since the schema below keeps them open; what had one, or was paused, is switched off."""
     op.drop_index("ix_messages_mailbox_id_id_received", "messages")
     op.drop_index("ix_messages_mailbox_id_received_id", "messages")
+    op.drop_column("messages", "watched")
     op.drop_table("report_runs")
     op.drop_table("rules")
     op.drop_index("ix_deliveries_finished_at", "deliveries")
