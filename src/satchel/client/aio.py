@@ -248,7 +248,7 @@ class AsyncClient:
 
 
 class _Report:
-    """The calls of one report. Links are followed as the server gives them, but to no other origin."""
+    """The calls of one report. Links are followed as the server gives them, below the base URL."""
 
     def __init__(self, calls: Calls, request: ReportRequest) -> None:
         self._calls = calls

@@ -48,7 +48,7 @@ class _Links(msgspec.Struct, frozen=True):
 
 class _Row(msgspec.Struct, frozen=True, rename="camel"):
     id: int | str
-    message_id: str
+    message_id: Any = None
     internet_message_id: Any = None
     conversation_id: Any = None
     mailbox_id: Any = None
@@ -94,7 +94,7 @@ class _ListedAll(msgspec.Struct, frozen=True):
 
 def decode_page(body: bytes, retry_after_seconds: float | None = None) -> ReportPage:
     """The envelope of a run. A status that is not known counts as running. Raises ValueError where it is no envelope,
-    or a row of it has no id."""
+    or a row of it has no number to go on behind."""
     envelope = _decoded(body, _Envelope)
     links, result = envelope.links or _Links(), envelope.result or _Result()
     failure = envelope.error or _Failure()
@@ -138,7 +138,7 @@ def _row(row: _Row) -> ReceivedMessage:
     sender, from_ = _recipient(row.sender), _recipient(row.from_)
     return ReceivedMessage(
         id=_cursor(row.id),
-        message_id=row.message_id,
+        message_id=text(row.message_id),
         internet_message_id=text(row.internet_message_id),
         conversation_id=text(row.conversation_id),
         mailbox_id=text(row.mailbox_id),

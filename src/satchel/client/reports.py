@@ -67,25 +67,29 @@ class Walk:
     """Where the reading of a report stands. It is told what came, and says what to do next; it does nothing itself.
 
     A row is given once: its id is the cursor and increases, so what is not behind the last one was given before.
+    Pages that do not increase are refused, since rows would be lost or never end.
     """
 
     def __init__(self, patience: ReportPatience = DEFAULT_PATIENCE) -> None:
         self._patience = patience
         self._last_id: int | None = None
+        self._reached = -1
         self._asked = 0
         self._paused_seconds = 0.0
         self._fruitless_beginnings = 1
 
     def take(self, page: ReportPage) -> list[ReceivedMessage]:
-        """The rows of a page that were not given before. Raises UnexpectedAnswer for pages that have no end."""
+        """The rows of a page that were not given before. Raises UnexpectedAnswer for one that gets no further."""
         if page.status is not RunStatus.DONE:
             return []
+        reached = max((row.id for row in page.rows), default=self._reached)
+        if reached <= self._reached and (page.rows or page.next_href):
+            raise UnexpectedAnswer("The report's pages lead nowhere: one has nothing behind the one before.")
+        self._reached = reached
         new = [row for row in page.rows if self._last_id is None or row.id > self._last_id]
         if new:
             self._last_id = max(row.id for row in new)
             self._fruitless_beginnings = 0
-        elif page.next_href is not None:
-            raise UnexpectedAnswer("The report's pages have no end: one of them brings nothing new, and names a next.")
         return new
 
     def after(self, page: ReportPage, jitter: float) -> Step:
@@ -117,7 +121,7 @@ class Walk:
         if self._fruitless_beginnings >= _MOST_FRUITLESS_BEGINNINGS:
             raise failure
         self._fruitless_beginnings += 1
-        self._asked, self._paused_seconds = 0, 0.0
+        self._asked, self._paused_seconds, self._reached = 0, 0.0, -1
         return Begin(self._last_id)
 
 

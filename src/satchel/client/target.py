@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from satchel.client.errors import ConfigurationError, UnexpectedAnswer
 from satchel.contract.routes import BASE_PATH
@@ -40,18 +40,17 @@ class Target:
         return self.root + path
 
     def follow(self, link: str) -> str:
-        """The URL of a link that an answer has. Raises UnexpectedAnswer for one of another origin: the key would go
-        there."""
+        """The URL of a link that an answer has, below the base URL in any case: behind a proxy a server may know itself
+        by another scheme, host or prefix, and the key goes nowhere else. Raises UnexpectedAnswer where it leads to no
+        path of the API."""
         try:
-            url = urljoin(self.root, link) if _LINK_CHARACTERS.fullmatch(link) else ""
+            parts = urlsplit(link) if _LINK_CHARACTERS.fullmatch(link) else urlsplit("")
         except ValueError:
-            url = ""
-        if _origin(url) != _origin(self.root):
-            raise UnexpectedAnswer(
-                "A link in the answer leads to another server, and keys are not sent elsewhere. "
-                f"Is {_origin(self.root)} the address that the server knows itself by (gateway.public_url)?"
-            )
-        return url
+            parts = urlsplit("")
+        _, is_of_api, rest = parts.path.rpartition(f"{BASE_PATH}/")
+        if not is_of_api:
+            raise UnexpectedAnswer(f"A link in the answer leads to no path of the API (…{BASE_PATH}/…).")
+        return self.url(f"{BASE_PATH}/{rest}" + (f"?{parts.query}" if parts.query else ""))
 
     def authorization(self) -> str:
         return f"Bearer {self.api_key}"
@@ -71,18 +70,6 @@ def _root(base_url: str) -> str:
         )
     path = parts.path.rstrip("/").removesuffix(BASE_PATH).rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
-
-
-def _origin(url: str) -> str | None:
-    """Scheme, host and port (RFC 6454 section 4); None where there is none, or a user name beside it."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return None
-    if not parts.hostname or parts.username is not None or port is None:
-        return None
-    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -87,12 +87,23 @@ def test_rows_that_came_before_are_left_out() -> None:
     assert ids(walk.take(page(2, 3, 4))) == [4]
 
 
-@pytest.mark.parametrize("again", [page(1, 2, next_href="/1"), page(next_href="/9")])
-def test_pages_without_an_end_are_left(again: ReportPage) -> None:
+@pytest.mark.parametrize(
+    "other", [page(3, 4, next_href="/1"), page(next_href="/9"), page(2), page(1, 2, next_href="/3")]
+)
+def test_pages_that_get_no_further_are_left_before_rows_are_lost(other: ReportPage) -> None:
+    walk = Walk(PATIENCE)
+    walk.take(page(3, 4, next_href="/2"))
+    with pytest.raises(UnexpectedAnswer, match="lead nowhere"):
+        walk.take(other)
+
+
+def test_a_server_that_begins_anew_with_all_rows_is_read_again_to_where_it_was() -> None:
     walk = Walk(PATIENCE)
     walk.take(page(1, 2, next_href="/2"))
-    with pytest.raises(UnexpectedAnswer, match="no end"):
-        walk.take(again)
+    walk.take(page(3, next_href="/3"))
+    walk.gone(NotFound("x"))
+    again = [page(1, 2, next_href="/2"), page(3, 4, next_href="/4"), page(5)]
+    assert [ids(walk.take(each)) for each in again] == [[], [4], [5]]
 
 
 def test_a_failed_report_says_why() -> None:
