@@ -65,7 +65,6 @@ ADDRESSES = (
     "[fd20:ce::254]",
     "[::ffff:169.254.169.254]",
     "[64:ff9b::168.63.129.16]",
-    "@127.0.0.1",
 )
 # Hosts that some read as an address, or as another host than others do.
 FORMS = (
@@ -127,6 +126,12 @@ FORMS = (
     "127.0.0.1\\@example.com",
     "example.com\\@127.0.0.1",
     "127.0.0.1:1@127.0.0.1",
+    "@127.0.0.1",
+    ":@127.0.0.1",
+    "/127.0.0.1",
+    "\\\\127.0.0.1",
+    "example.com:80:",
+    "example.com:80\uff0f@127.0.0.1",
     "example.com#@127.0.0.1",
     "localhost..",
     ".localhost",

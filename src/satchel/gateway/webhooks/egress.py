@@ -18,10 +18,19 @@ from satchel.gateway.settings import WebhookSettings
 from satchel.gateway.webhooks.address_space import is_metadata, is_public, unmapped
 
 _NOT_A_URL = "The endpoint is not a URL: write it like https://example.com/webhook."
+# Libraries read more than this as a URL, and not all of them the same.
+_WRITTEN = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://(?P<credentials>[^/?#]*@)?(?:\[[^][]+\]|[^][/?#:]+)(?::[0-9]{1,5})?(?:[/?#].*)?"
+)
 _LABEL = "[a-z0-9_-]{1,63}"
 _NAME = re.compile(rf"(?=.{{1,254}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 # What systems take for a part of an IPv4 address. No top-level domain looks like one.
 _NUMBER_LAST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
+# So many of a name's addresses are tried, of either kind: all of them at once would be more connections than a process
+# may have.
+_TRIED_OF_A_KIND = 4
+# What a receiver may send ahead. Answers are small, and one that floods has to do it little by little.
+_RECEIVE_BUFFER_BYTES = 16 * 1024
 
 
 class RefusedEndpoint(ValueError):
@@ -60,8 +69,6 @@ class EgressPolicy:
             raise RefusedEndpoint("The endpoint must be https://; http:// needs [gateway.webhooks] allow_http = true.")
         if parsed.scheme not in {"http", "https"}:
             raise RefusedEndpoint("The endpoint must begin with https://.")
-        if parsed.raw_user is not None or parsed.raw_password is not None or parsed.raw_fragment:
-            raise RefusedEndpoint("The endpoint may hold neither credentials nor a fragment; give a secret instead.")
         address = _literal_address(parsed.raw_host or "")
         if address is not None and not self.allows(address):
             raise RefusedAddress
@@ -103,11 +110,17 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """One address that is not allowed refuses the name as a whole, so that a mixed answer is no way in."""
+        """One address that is not allowed refuses the name as a whole, so that a mixed answer is no way in.
+
+        Of many addresses, the first few of IPv4 and of IPv6.
+        """
         found = await self._resolver.resolve(host, port, family)
+        by_kind: dict[int, list[ResolveResult]] = {}
         for entry in found:
             self._policy.refuse_unless_allowed(entry["host"])
-        return found
+            by_kind.setdefault(entry["family"], []).append(entry)
+        tried = [entry for entries in by_kind.values() for entry in entries[:_TRIED_OF_A_KIND]]
+        return [entry for entry in found if entry in tried]
 
     async def close(self) -> None:
         await self._resolver.close()
@@ -125,18 +138,23 @@ class GuardedSockets:
     def __call__(self, address: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, to = address
         self._policy.refuse_unless_allowed(str(to[0]))
-        return socket.socket(family, kind, protocol)
+        made = socket.socket(family, kind, protocol)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        return made
 
 
 def _parsed(url: str) -> URL:
     if any(c.isspace() or not c.isprintable() for c in url):
         raise RefusedEndpoint(_NOT_A_URL)
+    written = _WRITTEN.fullmatch(url)
     try:
         parsed = URL(url)
     except ValueError:
         raise RefusedEndpoint(_NOT_A_URL) from None
-    if not parsed.raw_host or parsed.port == 0:
+    if written is None or not parsed.raw_host or parsed.port == 0:
         raise RefusedEndpoint(_NOT_A_URL)
+    if written["credentials"] is not None or parsed.raw_fragment:
+        raise RefusedEndpoint("The endpoint may hold neither credentials nor a fragment; give a secret instead.")
     return parsed
 
 

@@ -27,9 +27,10 @@ class Names(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
+        kinds = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in self.addresses]
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in self.addresses
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=0)
+            for address, kind in zip(self.addresses, kinds, strict=True)
         ]
 
     async def close(self) -> None:
@@ -41,6 +42,14 @@ async def test_a_name_is_refused_when_any_of_its_addresses_is_inside() -> None:
     for addresses in (("127.0.0.1",), ("8.8.8.8", "10.0.0.1"), ("8.8.8.8", "fe80::1%eth0"), ("8.8.8.8", "x")):
         with pytest.raises(RefusedAddress):
             await GuardedResolver(Names(*addresses), STRICT).resolve("e")
+
+
+async def test_of_many_addresses_a_few_of_each_kind_are_tried_and_all_looked_at() -> None:
+    many = [address for n in range(1000) for address in (f"8.8.{n // 250}.{n % 250}", f"2606:4700::{n:x}")]
+    found = await GuardedResolver(Names(*many), STRICT).resolve("e")
+    assert [entry["host"] for entry in found] == many[:8]
+    with pytest.raises(RefusedAddress):
+        await GuardedResolver(Names(*many, "10.0.0.1"), STRICT).resolve("e")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%1", "::ffff:0x7f.1", "v1.fe80", "localhost", ""])
@@ -88,6 +97,12 @@ def test_endpoints(url: str) -> None:
         "https://example.com/#part",
         "https://example.com:99999/",
         "https://example.com:0/",
+        "https://example.com:/",
+        "https://example.com:+80/",
+        "https://example.com:8_0/",
+        "https://example.com:\N{FULLWIDTH DIGIT EIGHT}0/",
+        "https://@example.com/",
+        "https:\\\\example.com/",
         "https://exa mple.com/",
         " https://example.com/",
         "https://example.com/\r\nX: y",
