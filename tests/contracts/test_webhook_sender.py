@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import socket
 import struct
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
 
 from satchel import __version__
 from satchel.contract.signing import new_secret, verify
@@ -128,6 +130,46 @@ async def test_a_compressed_answer_is_not_unpacked(receiver: Receiver, sender: W
     receiver.handler = answering(200, bomb, **{"Content-Encoding": "gzip"})
     assert await sender.post(receiver.url, [], BODY, webhook_id="d-1") == Outcome(200, bomb)
     assert receiver.requests[0][1]["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("secret", ["whsec_c2VjcmV0/c2VjcmV0+c2VjcmV0", "a-secret-of-my-own"])
+async def test_a_secret_that_comes_back_is_blanked(receiver: Receiver, sender: WebhookSender, secret: str) -> None:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        bearer = request.headers["Authorization"]
+        return web.Response(text=f'{{"status": "success", "message": "{bearer} {bearer.replace("/", chr(92) + "/")}"}}')
+
+    receiver.handler = echo
+    outcome = await sender.post(receiver.url, [secret, "another-secret"], BODY, webhook_id="d-1")
+    message = json.loads(outcome.answer)["message"]
+    assert set(message.replace("Bearer", "")) == {"*", " "}
+
+
+async def test_words_that_are_a_secret_by_chance_stay(receiver: Receiver, sender: WebhookSender) -> None:
+    assert (await sender.post(receiver.url, ["success"], BODY, webhook_id="d-1")).answer == SUCCESS
+
+
+async def test_a_receiver_that_floods_is_read_little_by_little(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read at once is worked through before anything else of the process goes on."""
+    sizes: list[int] = []
+    received = ResponseHandler.data_received
+
+    def noted(handler: ResponseHandler, data: bytes) -> None:
+        sizes.append(len(data))
+        received(handler, data)
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(30):
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3000)
+            await writer.drain()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n" + SUCCESS)
+        await writer.drain()
+
+    monkeypatch.setattr(ResponseHandler, "data_received", noted)
+    async with talking(flood) as url:
+        assert await attempt(url) == Outcome(200, SUCCESS)
+    assert max(sizes) <= 65536 < sum(sizes)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +307,11 @@ async def test_a_name_that_nobody_has() -> None:
 
 async def test_lookups_that_hang_hold_up_nobody_else(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     answered, real = threading.Event(), socket.getaddrinfo
+    hanging: list[threading.Thread] = []
 
     def lookup(host: str, *rest: Any, **more: Any) -> Any:
         if host == "slow.example.test":
+            hanging.append(threading.current_thread())
             answered.wait(10)
             raise socket.gaierror
         return real(host, *rest, **more)
@@ -283,4 +327,7 @@ async def test_lookups_that_hang_hold_up_nobody_else(receiver: Receiver, monkeyp
     assert (outcome, elsewhere, any(task.done() for task in waiting)) == (Outcome(200, SUCCESS), "free", False)
     answered.set()
     assert set(await asyncio.gather(*waiting)) == {Outcome(error="unknown_host")}
+    # Nor do they hold up the end of the process.
+    assert len(hanging) == len(slow)
+    assert all(thread.daemon for thread in hanging)
     await sender.aclose()

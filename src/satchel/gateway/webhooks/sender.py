@@ -25,6 +25,8 @@ from satchel.settings import SettingsError
 
 # More than the 2 KB that are kept, so that a talkative receiver's answer is still understood.
 _MAX_ANSWER_BYTES = 64 * 1024
+# Shorter ones are words that an answer may have of itself.
+_LEAST_BLANKED_CHARACTERS = 8
 # What an attempt ended with where nobody answered; the first kind that fits.
 _ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, "timeout"),
@@ -78,7 +80,8 @@ class WebhookSender:
         """One POST; redirects are not followed, and no more than a bounded part of the answer is read.
 
         The first of the secrets is the Bearer, and all of them sign. `webhook_id` is the same for each attempt, so
-        that a receiver knows a repetition (Standard Webhooks).
+        that a receiver knows a repetition (Standard Webhooks). Where the answer repeats a secret it has asterisks,
+        since answers are kept and shown.
         """
         headers = {"Content-Type": "application/json", **signature_headers(secrets, webhook_id, self._now(), body)}
         if secrets:
@@ -86,7 +89,7 @@ class WebhookSender:
         try:
             endpoint = self._policy.check(url)
             async with self._session.post(endpoint, data=body, headers=headers, allow_redirects=False) as response:
-                answer = await _read_at_most(response.content, _MAX_ANSWER_BYTES + 1)
+                answer = _blanked(await _read_at_most(response.content, _MAX_ANSWER_BYTES + 1), secrets)
                 return Outcome(
                     response.status,
                     answer[:_MAX_ANSWER_BYTES],
@@ -125,6 +128,15 @@ def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     except OSError as error:
         raise SettingsError(f"webhooks.ca_file: {ca_file} cannot be read: {error.strerror}.") from None
     return context
+
+
+def _blanked(answer: bytes, secrets: Sequence[str]) -> bytes:
+    for secret in secrets:
+        if len(secret) >= _LEAST_BLANKED_CHARACTERS:
+            # The second as some write it in JSON.
+            for written in (secret, secret.replace("/", r"\/")):
+                answer = answer.replace(written.encode(), b"*" * len(written))
+    return answer
 
 
 async def _read_at_most(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
