@@ -69,6 +69,8 @@ def verify(
 
     `headers` by their names in any case, `body` exactly as it came. Raises InvalidSignature.
     """
+    if not secret:
+        raise InvalidSignature("There is no secret to verify by: anybody can sign with an empty one.")
     found = {name.lower(): value for name, value in headers.items()}
     webhook_id, timestamp, signatures = (
         found.get(name, "") for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
@@ -77,7 +79,7 @@ def verify(
         raise InvalidSignature(f"The headers {ID_HEADER}, {TIMESTAMP_HEADER} and {SIGNATURE_HEADER} are needed.")
     expected = _signature(secret, webhook_id, timestamp, body).encode()
     given = (each.partition(",") for each in signatures.split(" ")[:_MAX_SIGNATURES])
-    matches = [hmac.compare_digest(expected, text.encode()) for version, _, text in given if version == _VERSION]
+    matches = [hmac.compare_digest(expected, _bytes(text)) for version, _, text in given if version == _VERSION]
     if not any(matches):
         raise InvalidSignature("No signature is one by this secret.")
     if abs(now.timestamp() - int(timestamp)) > tolerance_seconds:
@@ -86,5 +88,10 @@ def verify(
 
 
 def _signature(secret: str, webhook_id: str, timestamp: str, body: bytes) -> str:
-    signed = b".".join((webhook_id.encode(), timestamp.encode(), body))
+    signed = b".".join((_bytes(webhook_id), timestamp.encode(), body))
     return base64.b64encode(hmac.digest(signing_key(secret), signed, hashlib.sha256)).decode()
+
+
+def _bytes(text: str) -> bytes:
+    """Also of what a server could not decode, and hands on as surrogates."""
+    return text.encode("utf-8", "surrogatepass")
