@@ -65,7 +65,10 @@ def rotate_secret(
     account_id: str | None = None,
     actor: str = UNKNOWN_ACTOR,
 ) -> WebhookRow:
-    """Begin to change a webhook's secret: the next one signs too, and the old one stays the Bearer token."""
+    """Begin to change a webhook's secret: the next one signs too, and the old one stays the Bearer token.
+
+    Raises NoRotation, or SealingError where the old one does not open.
+    """
     with engine.begin() as connection:
         row = find_in(connection, identifier, account_id)
         if not row.has_secret:
@@ -77,7 +80,10 @@ def rotate_secret(
                 f"The secret of {row.name!r} is being changed already. End that first: "
                 "satchel gateway webhooks secret finish, or cancel"
             )
-        return _write(connection, row, actor, sealed_next_secret=seal_secret(next_secret, row.webhook_id, master_key))
+        sealed = seal_secret(next_secret, row.webhook_id, master_key)
+        if next_secret in open_secrets(connection, row.webhook_id, master_key):
+            raise NoRotation(f"That is the secret that {row.name!r} has. Name another, or none and it is made.")
+        return _write(connection, row, actor, sealed_next_secret=sealed)
 
 
 def finish_rotation(

@@ -88,7 +88,9 @@ def _status_text(status: int) -> str:
         return f"{said}, and redirects are not followed: give the webhook the URL that it leads to."
     if status in {401, 403}:
         return f"{said}: see that it has the secret of this webhook."
-    if status == 429 or status >= 500:
+    if status == 429:
+        return f"{said}: too many requests. A delivery is tried again if the answer says when, with Retry-After."
+    if status >= 500:
         return f"{said}, which says that it cannot take it now. A delivery is tried again."
     return f"{said}; only 200 is taken for an answer. A delivery is not tried again."
 

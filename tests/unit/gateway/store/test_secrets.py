@@ -99,6 +99,20 @@ def test_without_a_secret_there_is_none_to_change(engine: sa.Engine) -> None:
         rotate_secret(engine, "w", NEXT, master_key=MASTER_KEY)
 
 
+def test_the_next_secret_is_another(engine: sa.Engine) -> None:
+    hook = add(engine)
+    with pytest.raises(NoRotation, match="Name another"):
+        rotate_secret(engine, "w", OLD, master_key=MASTER_KEY)
+    assert kept(engine, hook) == [OLD, None]
+
+
+def test_a_secret_that_does_not_open_is_not_changed_over(engine: sa.Engine) -> None:
+    hook = add(engine)
+    with pytest.raises(SealingError, match="another master key"):
+        rotate_secret(engine, "w", NEXT, master_key=NEW_KEY)
+    assert kept(engine, hook) == [OLD, None]
+
+
 def test_a_removed_webhook_has_no_secret(engine: sa.Engine) -> None:
     hook = add(engine)
     rotate_secret(engine, "w", NEXT, master_key=MASTER_KEY)

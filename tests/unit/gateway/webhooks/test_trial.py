@@ -47,7 +47,7 @@ def test_every_way_to_get_no_answer_has_its_words(word: str) -> None:
         (403, "secret"),
         (404, "only 200"),
         (201, "only 200"),
-        (429, "tried again"),
+        (429, "with Retry-After"),
         (503, "tried again"),
     ],
 )
