@@ -7,6 +7,7 @@ that the connection uses, and every address once more where its socket is made.
 import ipaddress
 import re
 import socket
+from collections import Counter
 from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -115,12 +116,13 @@ class GuardedResolver(AbstractResolver):
         Of many addresses, the first few of IPv4 and of IPv6.
         """
         found = await self._resolver.resolve(host, port, family)
-        by_kind: dict[int, list[ResolveResult]] = {}
+        tried, of_kind = [], Counter[int]()
         for entry in found:
             self._policy.refuse_unless_allowed(entry["host"])
-            by_kind.setdefault(entry["family"], []).append(entry)
-        tried = [entry for entries in by_kind.values() for entry in entries[:_TRIED_OF_A_KIND]]
-        return [entry for entry in found if entry in tried]
+            of_kind[entry["family"]] += 1
+            if of_kind[entry["family"]] <= _TRIED_OF_A_KIND:
+                tried.append(entry)
+        return tried
 
     async def close(self) -> None:
         await self._resolver.close()

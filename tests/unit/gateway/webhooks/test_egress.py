@@ -48,6 +48,7 @@ async def test_of_many_addresses_a_few_of_each_kind_are_tried_and_all_looked_at(
     many = [address for n in range(1000) for address in (f"8.8.{n // 250}.{n % 250}", f"2606:4700::{n:x}")]
     found = await GuardedResolver(Names(*many), STRICT).resolve("e")
     assert [entry["host"] for entry in found] == many[:8]
+    assert len(await GuardedResolver(Names(*["8.8.8.8"] * 1000), STRICT).resolve("e")) == 4
     with pytest.raises(RefusedAddress):
         await GuardedResolver(Names(*many, "10.0.0.1"), STRICT).resolve("e")
 
