@@ -141,6 +141,7 @@ def test_a_secret_comes_from_a_file_or_the_environment(office: Office, tmp_path:
         result = office.run(*ADD, *words, environment=environment)
         assert (result.exit_code, result.stdout) == (0, "")
         assert shown(office)["has_secret"]
+        assert f"is that of {words[1] if words else 'SATCHEL_WEBHOOK_SECRET'}." in result.stderr
         assert SECRET not in result.output
         webhooks(office, "remove", "files")
     assert SECRET.encode() not in written(office)
@@ -180,6 +181,23 @@ def test_a_secret_is_changed_over(office: Office, hook: str) -> None:
     assert acts(office)[1:] == ["webhook.rekeyed"] * 4
     for secret in (SECRET, NEXT, result.stdout.strip()):
         assert secret.encode() not in written(office)
+
+
+def test_one_that_is_there_already_is_no_next_secret(office: Office, hook: str) -> None:
+    """As where its variable is still set."""
+    environment: dict[str, str | None] = {"SATCHEL_WEBHOOK_SECRET": SECRET}
+    advice = office.advice("gateway", "webhooks", "secret", "rotate", "files", environment=environment)
+    assert "Name another" in advice
+
+
+def test_another_master_key_than_that_of_the_others_is_told(office: Office, hook: str) -> None:
+    other = {"SATCHEL_MASTER_KEY": new_master_key()}
+    result = office.run(*ADD, environment=other)
+    assert (result.exit_code, "the gateway does not start" in result.stderr) == (0, True)
+    assert hook in result.stderr
+    # Once all have been given anew, as after a key was lost, nothing is amiss.
+    result = office.run("gateway", "webhooks", "secret", "set", hook, environment=other)
+    assert (result.exit_code, "does not start" in result.stderr) == (0, False)
 
 
 def test_a_paused_webhook_goes_on_once_its_receiver_has_the_new_secret(office: Office, hook: str) -> None:

@@ -3,14 +3,14 @@
 A secret is never an argument, since others on the machine can see those.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from satchel.cli.configured import ConfigFile
-from satchel.cli.gateway.administration import OfAccount, WebhookIdentifier, open_office
+from satchel.cli.gateway.administration import OfAccount, Office, WebhookIdentifier, open_office
 from satchel.cli.grouped import grouped
 from satchel.cli.output import CommandError, printable
 from satchel.contract.signing import new_secret
@@ -42,10 +42,10 @@ class SecretOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChosenSecret:
-    """None: there is to be none."""
+    """`text` None: there is to be none. `source` None: it was made here."""
 
-    text: str | None
-    was_made: bool = False
+    text: str | None = field(repr=False)
+    source: str | None = None
 
 
 def choose_secret(options: SecretOptions) -> ChosenSecret:
@@ -56,26 +56,38 @@ def choose_secret(options: SecretOptions) -> ChosenSecret:
         return ChosenSecret(None)
     if options.secret_file is not None:
         try:
-            return ChosenSecret(options.secret_file.read_text("utf-8").strip())
+            return ChosenSecret(options.secret_file.read_text("utf-8").strip(), str(options.secret_file))
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"--secret-file: the file cannot be read: {error}.") from None
     try:
         given = read_secret(_VARIABLE)
     except SettingsError as error:
         raise CommandError(str(error)) from None
-    return ChosenSecret(new_secret(), was_made=True) if given is None else ChosenSecret(given)
+    return ChosenSecret(new_secret()) if given is None else ChosenSecret(given, _VARIABLE)
 
 
-def tell_secret(chosen: ChosenSecret) -> None:
+def tell_secret(chosen: ChosenSecret, name: str = "Its secret") -> None:
     """A secret that was made, alone on stdout; what there is to say beside it on stderr."""
     if chosen.text is None:
         typer.echo("It has no secret: the receiver cannot tell who calls it.", err=True)
-    elif chosen.was_made:
-        typer.echo("Its secret is shown this once. Give it to the receiver:", err=True)
+        return
+    if chosen.source is None:
+        typer.echo(f"{name} is shown this once. Give it to the receiver:", err=True)
         typer.echo(chosen.text)
-    elif len(chosen.text) < _ADVISED_CHARACTERS:
-        advice = f"The secret is short: with {_ADVISED_CHARACTERS} characters or more it is harder to guess."
+        return
+    typer.echo(f"{name} is that of {printable(chosen.source)}.", err=True)
+    if len(chosen.text) < _ADVISED_CHARACTERS:
+        advice = f"It is short: with {_ADVISED_CHARACTERS} characters or more it is harder to guess."
         typer.echo(advice, err=True)
+
+
+def warn_of_unreadable_secrets(office: Office, chosen: ChosenSecret) -> None:
+    """A secret that was sealed with another master key than the rest keeps the gateway from starting."""
+    from satchel.gateway.store.secrets import advice_on, unreadable_secrets
+
+    unreadable = [] if chosen.text is None else unreadable_secrets(office.engine, office.master_key())
+    if unreadable:
+        typer.echo(f"With this master key the gateway does not start. {advice_on(unreadable)}", err=True)
 
 
 @app.command("set")
@@ -96,6 +108,7 @@ def set_secret(
             account_id=office.account_id(account),
             actor=office.actor,
         )
+        warn_of_unreadable_secrets(office, chosen)
     _say_of(row, "has another secret." if row.has_secret else "has no secret any more.")
     tell_secret(chosen)
     if row.paused_at is not None:
@@ -130,9 +143,10 @@ def rotate_secret(
             actor=office.actor,
         )
     _say_of(row, "is signed for by two secrets now.")
-    tell_secret(chosen)
+    tell_secret(chosen, "The next secret")
     typer.echo(
-        f"Once its receiver accepts the next one: satchel gateway webhooks secret finish {row.webhook_id}", err=True
+        f"Once its receiver accepts it beside the old one: satchel gateway webhooks secret finish {row.webhook_id}",
+        err=True,
     )
 
 

@@ -18,7 +18,7 @@ from satchel.cli.gateway.administration import (
     WebhookIdentifier,
     open_office,
 )
-from satchel.cli.gateway.webhook_secrets import SecretOptions, choose_secret, tell_secret
+from satchel.cli.gateway.webhook_secrets import SecretOptions, choose_secret, tell_secret, warn_of_unreadable_secrets
 from satchel.cli.grouped import grouped
 from satchel.cli.output import moment, print_json, print_table, printable
 from satchel.gateway.webhooks.schedule import Schedule
@@ -117,6 +117,7 @@ def add_webhook(
             master_key=office.master_key(),
             acting=office.acting(account),
         )
+        warn_of_unreadable_secrets(office, chosen)
     _say(f"{row.name} is added as {row.webhook_id}.")
     if row.by_rules:
         _say("It is told of what its rules say. Add one: satchel gateway rules add")

@@ -1,6 +1,6 @@
 """A webhook that is tried out by hand: what it is called with, and that somebody did. No delivery comes of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ class Tried:
     """The webhook, and its secrets: the first is the Bearer, all of them sign."""
 
     webhook: WebhookRow
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def take_for_trial(
