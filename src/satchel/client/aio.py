@@ -102,7 +102,7 @@ class AsyncClient:
         `mailbox` is an address or an id. Both instants need a time zone, count to the second, and are included;
         without `until` it is all that has come by now. `participants` asks for `to` and `cc` too. One page of
         `page_rows` is held at a time; a result that the server has dropped meanwhile is begun anew behind the last
-        row, and no row comes twice. Raises ValueError for arguments that cannot be; while iterating NotFound for a
+        row, and no id comes twice. Raises ValueError for arguments that cannot be; while iterating NotFound for a
         mailbox that the key may not see, ReportFailed, ReportUnfinished, and what calls raise.
         """
         return self._messages(ReportRequest(mailbox, since, until, page_rows, participants), Walk(patience))

@@ -17,7 +17,8 @@ _FOLDERS = (b"new", b"cur")
 _INFO = b":2,"
 # The usual states of a message, tried before the whole of cur/ is read to find it.
 _USUAL = ((b"new", b""), (b"cur", b":2,"), (b"cur", b":2,S"), (b"cur", b":2,RS"), (b"cur", b":2,FS"), (b"cur", b""))
-# Where messages with rarer flags were found last.
+# Where messages with rarer flags were seen or found last. Who reads a mailbox message by message, as they are sighted,
+# would otherwise read all of cur/ for each.
 _REMEMBERED = 4096
 # A message may be renamed between two looks, and a folder that changes while it is read may hide an entry.
 _LOOKS = 4
@@ -49,7 +50,9 @@ class Maildir:
                 with folder(part, fd) as part_fd, os.scandir(part_fd) as names:
                     for name in names:
                         if name.is_file(follow_symlinks=False):
-                            yield from _sighting(entry, os.fsencode(name.name))
+                            for sighting in _sighting(entry, os.fsencode(name.name)):
+                                self._remember(sighting.place, (part, os.fsencode(name.name)))
+                                yield sighting
 
     def changed(self, entry: bytes, path: Sequence[bytes]) -> Iterable[Sighting]:
         if len(path) != 2 or path[0] not in _FOLDERS:
@@ -85,6 +88,9 @@ class Maildir:
         return [] if spot is None else [spot]
 
     def _remember(self, place: Place, spot: _Spot) -> None:
+        part, name = spot
+        if (part, name.removeprefix(place.key)) in _USUAL:
+            return
         with self._lock:
             self._found[place.entry, place.key] = spot
             self._found.move_to_end((place.entry, place.key))

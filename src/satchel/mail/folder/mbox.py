@@ -103,14 +103,17 @@ class Mbox:
         with self._file(entry) as fd, indexed.lock:
             index = indexed.index
             seen_as = index.refresh(fd)
-            again = everything or indexed.told_generation != index.generation
+            generation = index.generation
+            again = everything or indexed.told_generation != generation
             # The last one told of may have been half written then.
             first = 0 if again else max(0, indexed.told - 1)
-            indexed.told_generation, indexed.told = index.generation, len(index)
+            if not everything:
+                # Who looks through everything may be another than who is told of changes.
+                indexed.told_generation, indexed.told = generation, len(index)
             found = range(first, len(index))
         for at in found:
             with indexed.lock:
-                if indexed.told_generation != index.generation or at >= len(index):
+                if generation != index.generation or at >= len(index):
                     return
                 sighting = self._sighting(index, entry, at, seen_as)
             yield sighting

@@ -13,6 +13,8 @@ from satchel.mail.graph.wire import Page
 from satchel.mail.source import MessageSummary
 
 _PAGE_MESSAGES = 100
+# For each page. Nobody waits for the past, and whoever gave up would have to ask for all of it again.
+_PATIENCE_SECONDS = 900.0
 
 
 async def read_history(
@@ -30,7 +32,10 @@ async def read_history(
         "$top": str(_PAGE_MESSAGES),
     }
     path = f"{folder_path(mailbox, folder)}/messages"
-    async for page in http.pages(path, mailbox=mailbox, as_=Page[ListedMessage], params=params):
+    pages = http.pages(
+        path, mailbox=mailbox, as_=Page[ListedMessage], params=params, patience_seconds=_PATIENCE_SECONDS
+    )
+    async for page in pages:
         yield summaries([each for each in page.value if each.is_there], mailbox)
 
 

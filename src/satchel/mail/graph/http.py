@@ -109,11 +109,15 @@ class GraphHttp:
         as_: type[P],
         params: Mapping[str, str] | None = None,
         prefer: Sequence[str] = (),
+        patience_seconds: float | None = None,
     ) -> AsyncIterator[P]:
-        """All pages of a collection, each `as_` a `Page[...]`, to the one without a next link."""
+        """All pages of a collection, each `as_` a `Page[...]`, to the one without a next link. The patience is for each
+        of them."""
         seen: set[str] = set()
         while True:
-            page = await self.get(path, mailbox=mailbox, as_=as_, params=params, prefer=prefer)
+            page = await self.get(
+                path, mailbox=mailbox, as_=as_, params=params, prefer=prefer, patience_seconds=patience_seconds
+            )
             yield page
             if not page.next_link:
                 return

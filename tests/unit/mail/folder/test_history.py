@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from satchel.mail.folder import maildir
+from satchel.mail.folder.mbox import Mbox
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MessageNotFound, MessageRef, MessageSummary, SourceUnavailable
 
@@ -60,3 +62,31 @@ async def test_a_root_that_is_not_there_is_no_empty_mailbox(tmp_path: Path) -> N
     with pytest.raises(SourceUnavailable):
         await anext(source.history(MAILBOX, **EVER))
     await source.aclose()
+
+
+async def test_messages_with_rare_flags_are_not_searched_for_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search reads all names of the mailbox: 100,000 of them took hours."""
+
+    def search(key: bytes, fd: int) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr(maildir, "_search", search)
+    for part in ("new", "cur", "tmp"):
+        (tmp_path / MAILBOX / part).mkdir(parents=True)
+    for number in range(450):
+        (tmp_path / MAILBOX / "cur" / f"{number}.host:2,Sa").write_bytes(b"Subject: x\r\n\r\n")
+    source = FolderSource(tmp_path)
+    assert sum([len(batch) async for batch in source.history(MAILBOX, **EVER)]) == 450
+    await source.aclose()
+
+
+def test_who_looks_through_an_mbox_takes_no_change_from_who_is_told_of_changes(tmp_path: Path) -> None:
+    path, entry, mbox = tmp_path / "a@example.com.mbox", b"a@example.com.mbox", Mbox(tmp_path)
+    path.write_bytes(b"From a\nSubject: 1\n\n")
+    assert len(list(mbox.changed(entry, []))) == 1
+    path.write_bytes(path.read_bytes() + b"From a\nSubject: 2\n\nFrom a\nSubject: 3\n\n")
+    new = [sighting.place.key for sighting in mbox.sightings(entry)][1:]
+    assert {sighting.place.key for sighting in mbox.changed(entry, [])} >= set(new)
+    assert len(new) == 2
