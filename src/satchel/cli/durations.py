@@ -25,15 +25,17 @@ def parse_past(text: str, now: datetime) -> datetime:
 
     Raises ValueError with advice.
     """
-    try:
-        instant = datetime.fromisoformat(text.strip())
-    except ValueError:
-        instant = None
-    if instant is None:
+    for read in (_instant, lambda text: now - parse_duration(text)):
         try:
-            return now - parse_duration(text)
-        except ValueError:
-            raise ValueError(
-                f"{text!r} is no time: write how long ago, as in 90d or 12h, or an instant, as in 2026-01-31T12:00:00Z."
-            ) from None
+            return read(text)
+        except (ValueError, OverflowError):
+            continue
+    raise ValueError(
+        f"{text!r} is no time: write how long ago, as in 90d or 12h, or an instant, as in 2026-01-31T12:00:00Z."
+    )
+
+
+def _instant(text: str) -> datetime:
+    """Raises ValueError, and OverflowError for one that lies outside the calendar in UTC."""
+    instant = datetime.fromisoformat(text.strip())
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
