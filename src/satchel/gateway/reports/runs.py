@@ -69,19 +69,24 @@ class ReportRuns:
             await self._engine.enqueue(WORKFLOW, run_id, run_id)
 
     async def work(self, run_id: str) -> None:
-        """Count a run from where it stands to its end. A database that fails again and again fails the run."""
+        """Count a run from where it stands to its end. A database that fails again and again fails the run, as soon as
+        it takes that."""
         failures = 0
         has_more = True
         while has_more:
-            now = self._clock()
             try:
-                has_more = await self._store.call(count_slice, run_id, now, given_up_before=now - GIVEN_UP_AFTER)
+                has_more = await self._go_on(run_id, gives_up=failures > len(_PAUSES_SECONDS))
                 failures = 0
             except sa.exc.SQLAlchemyError as error:
                 log.warning("report_interrupted", run_id=run_id, error=type(error).__name__)
-                if failures == len(_PAUSES_SECONDS):
-                    await self._store.call(fail_run, run_id, self._clock())
-                    return
-                await self._sleep(_PAUSES_SECONDS[failures])
+                await self._sleep(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
                 failures += 1
         log.info("report_ended", run_id=run_id)
+
+    async def _go_on(self, run_id: str, *, gives_up: bool) -> bool:
+        """Count one slice, or end the run as failed; whether there is more to do."""
+        now = self._clock()
+        if gives_up:
+            await self._store.call(fail_run, run_id, now)
+            return False
+        return await self._store.call(count_slice, run_id, now, given_up_before=now - GIVEN_UP_AFTER)

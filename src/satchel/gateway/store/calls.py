@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from satchel.gateway.access import KeyRecord
-from satchel.gateway.store.prepared import Converter, Prepared, prepare, reader
+from satchel.gateway.store.prepared import Converter, Prepared, driver_cursor, prepare, reader
 from satchel.gateway.store.tables import api_key_mailboxes, api_keys, mailboxes, messages
 from satchel.mail.source import MessageRef
 
@@ -53,12 +53,8 @@ def find_calls(engine: sa.Engine, calls: Sequence[Call]) -> list[Found]:
     A call about no message asks for None, and finds none. Judges neither time nor scope.
     """
     question = _question(engine.dialect)
-    with engine.connect() as connection:
-        cursor = connection.connection.cursor()
-        try:
-            return [_find(cursor, question, *call) for call in calls]
-        finally:
-            cursor.close()
+    with engine.connect() as connection, driver_cursor(connection) as cursor:
+        return [_find(cursor, question, *call) for call in calls]
 
 
 @dataclass(frozen=True, slots=True)

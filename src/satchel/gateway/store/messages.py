@@ -103,7 +103,7 @@ def _insert_new(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[s
 
 def _come_to(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
     """The watch has come to messages that were indexed as the past; their ids by message id. What it says of them is
-    the better word, and they keep their numbers: reports may have them."""
+    the better word, but they keep their numbers and times: reports may have them."""
     by_id = {row["message_id"]: row for row in rows}
     query = sa.select(messages.c.message_id, messages.c.id).where(
         messages.c.message_id.in_(by_id),
@@ -113,7 +113,7 @@ def _come_to(connection: sa.Connection, rows: list[dict[str, Any]]) -> dict[str,
     found = {row.message_id: row.id for row in connection.execute(query)} if rows else {}
     for message_id, number in found.items():
         row = by_id[message_id]
-        values = {name: row[name] for name in row.keys() - _FIXED} if row["readable"] else {}
+        values = {name: row[name] for name in row.keys() - _FIXED - {"received"}} if row["readable"] else {}
         connection.execute(sa.update(messages).where(messages.c.id == number).values(values | {"watched": True}))
     return found
 

@@ -1,11 +1,13 @@
 """Statements for the driver's own cursor: SQLAlchemy's way to each statement costs more than what the database does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from satchel.gateway.store.tables import UtcDateTime
@@ -26,6 +28,20 @@ class Prepared:
         """The statement's parameters, as the driver takes them."""
         known = {**self.constants, **values}
         return known if self.names is None else [known[name] for name in self.names]
+
+
+@contextmanager
+def driver_cursor(connection: sa.Connection) -> Iterator[DBAPICursor]:
+    """A cursor of the driver's own, closed at the end. What the driver raises becomes the SQLAlchemyError that it would
+    be elsewhere, so that nobody has to know of two kinds."""
+    cursor = connection.connection.cursor()
+    drivers_own = connection.dialect.loaded_dbapi.Error
+    try:
+        yield cursor
+    except drivers_own as error:
+        raise sa.exc.DBAPIError.instance(None, None, error, drivers_own, dialect=connection.dialect) from error
+    finally:
+        cursor.close()
 
 
 def prepare(statement: sa.Select[*tuple[Any, ...]], dialect: sa.Dialect, *names: str) -> Prepared:

@@ -4,23 +4,25 @@ They are the messages of one mailbox, received in a time, that were in the index
 A message is numbered when it is described, and no number is given twice: so the pages of a run are always the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from satchel.contract.reports import ActivityType, RunStatus
 from satchel.gateway.reports.parameters import PageAsked
-from satchel.gateway.store.prepared import Converter, Prepared, prepare, reader, writer
+from satchel.gateway.store.prepared import Converter, Prepared, driver_cursor, prepare, reader, writer
 from satchel.gateway.store.reports import Counted, Run, advance_run, find_run
 from satchel.gateway.store.tables import messages
 
 # Some milliseconds' work, and one commit.
 SLICE_ROWS = 10_000
+# Of texts that whoever writes a message makes as long as they like: thousands of recipients are a megabyte.
+MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
 
 
 class ReportRow(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -128,7 +130,8 @@ class _Pages:
 def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> _Pages:
     # As text, so that the JSON is not read here only to be written again.
     people = [sa.cast(messages.c[name], sa.Text) for name in ("sender", "from_")]
-    recipients = [sa.cast(messages.c[name], sa.Text) if with_participants else sa.null() for name in ("to", "cc")]
+    nothing: sa.ColumnElement[str] = sa.literal_column("''")
+    recipients = [sa.cast(messages.c[name], sa.Text) if with_participants else nothing for name in ("to", "cc")]
     statement = (
         sa.select(
             messages.c.id,
@@ -158,54 +161,48 @@ def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> 
 
 
 def _page(connection: sa.Connection, run: Run, page: PageAsked, *, after: int, before: int) -> Sequence[ReportRow]:
-    """The rows of a page that lie between two numbers, in increasing order."""
+    """The rows of a page that lie between two numbers, in increasing order: those next to its cursor, where one page
+    cannot hold all."""
     backwards = page.ending_before is not None
     pages = _pages(connection.dialect, backwards=backwards, with_participants=run.with_participants)
-    cursor = connection.connection.cursor()
-    try:
-        parameters = pages.prepared.parameters(
-            mailbox_id=run.mailbox_id,
-            start=pages.write_instant(run.start),
-            end=pages.write_instant(run.end),
-            after=after if page.starting_after is None else max(after, page.starting_after),
-            before=before if page.ending_before is None else min(before, page.ending_before),
-            max_rows=page.max_rows,
-        )
+    parameters = pages.prepared.parameters(
+        mailbox_id=run.mailbox_id,
+        start=pages.write_instant(run.start),
+        end=pages.write_instant(run.end),
+        after=after if page.starting_after is None else max(after, page.starting_after),
+        before=before if page.ending_before is None else min(before, page.ending_before),
+        max_rows=page.max_rows,
+    )
+    with driver_cursor(connection) as cursor:
         cursor.execute(pages.prepared.sql, parameters)
-        rows = _rows(cursor.fetchall(), run.mailbox_id, pages.read_instant)
-    finally:
-        cursor.close()
+        # As they come from the database: not all that would be too much is ever held.
+        rows = _rows(cast("Iterable[Sequence[Any]]", cursor), run.mailbox_id, pages.read_instant)
     return rows[::-1] if backwards else rows
 
 
-def _rows(found: Sequence[Sequence[Any]], mailbox_id: str, read_instant: Converter) -> list[ReportRow]:
+def _rows(found: Iterable[Sequence[Any]], mailbox_id: str, read_instant: Converter) -> list[ReportRow]:
+    """Those that a page has room for, and one at least."""
     # Written for speed: this is half of what a page costs beside its SQL.
-    return [
-        ReportRow(
-            id_,
-            message_id,
-            internet_message_id,
-            conversation_id,
-            mailbox_id,
-            read_instant(received),
-            Raw(sender),
-            Raw(from_),
-            subject,
-            has_attachments == 1,
-            UNSET if to is None else Raw(to),
-            UNSET if cc is None else Raw(cc),
+    rows: list[ReportRow] = []
+    room = MAX_PAGE_CHARACTERS
+    for id_, message_id, internet_id, conversation_id, received, subject, has_files, sender, from_, to, cc in found:
+        room -= len(internet_id) + len(conversation_id) + len(subject) + len(sender) + len(from_) + len(to) + len(cc)
+        if room < 0 and rows:
+            break
+        rows.append(
+            ReportRow(
+                id_,
+                message_id,
+                internet_id,
+                conversation_id,
+                mailbox_id,
+                read_instant(received),
+                Raw(sender),
+                Raw(from_),
+                subject,
+                has_files == 1,
+                Raw(to) if to else UNSET,
+                Raw(cc) if cc else UNSET,
+            )
         )
-        for (
-            id_,
-            message_id,
-            internet_message_id,
-            conversation_id,
-            received,
-            subject,
-            has_attachments,
-            sender,
-            from_,
-            to,
-            cc,
-        ) in found
-    ]
+    return rows

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from satchel.contract.reports import ActivityType, RunStatus
-from satchel.gateway.store.prepared import Converter, Prepared, prepare, reader
+from satchel.gateway.store.prepared import Converter, Prepared, driver_cursor, prepare, reader
 from satchel.gateway.store.tables import accounts, api_key_mailboxes, messages, report_runs
 
 MOST_RUNNING = 3
@@ -105,12 +105,9 @@ def begin_run(engine: sa.Engine, new: NewRun, now: datetime, *, given_up_before:
 def find_run(connection: sa.Connection, run_id: str) -> Run | None:
     """The run of this id, whoever's it is."""
     statement = _statement(connection.dialect)
-    cursor = connection.connection.cursor()
-    try:
+    with driver_cursor(connection) as cursor:
         cursor.execute(statement.prepared.sql, statement.prepared.parameters(run_id=run_id))
         row = cursor.fetchone()
-    finally:
-        cursor.close()
     return None if row is None else Run(*(read(value) for read, value in zip(statement.readers, row, strict=True)))
 
 

@@ -2,15 +2,20 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 import sqlalchemy as sa
 
+from satchel.contract.events import EmailAddress, Recipient
 from satchel.contract.reports import ActivityType, RunStatus
-from satchel.gateway.reports.parameters import PageAsked
-from satchel.gateway.store.messages import Arrival, record_arrivals
-from satchel.gateway.store.report_rows import count_slice, read_result
+from satchel.gateway.reports.parameters import PageAsked, read_page, read_query
+from satchel.gateway.reports.results import result_envelope
+from satchel.gateway.store import report_rows
+from satchel.gateway.store.messages import Arrival, record_arrivals, record_past
+from satchel.gateway.store.report_rows import ReportRow, count_slice, read_result
 from satchel.gateway.store.reports import (
     MOST_RUNNING,
     MailboxNotAllowed,
@@ -90,6 +95,53 @@ def test_pages_before_a_cursor_are_in_the_same_order(engine: sa.Engine, put: Put
     assert minutes(engine, run, PageAsked(3, ending_before=first)) == []
     assert minutes(engine, run, PageAsked(3, starting_after=0)) == [2, 3, 4]
     assert minutes(engine, run, PageAsked(3, starting_after=last)) == []
+
+
+@pytest.mark.parametrize("activity_end", [1, 3])
+def test_the_past_that_the_watch_comes_to_changes_no_page(
+    engine: sa.Engine, begin: Begin, key_id: str, activity_end: int
+) -> None:
+    past = [summary(ref(f"m{minute}"), received=DAY + timedelta(minutes=minute)) for minute in range(4)]
+    record_past(engine, DEFAULT_ACCOUNT_ID, past)
+    run = begin(end=DAY + timedelta(minutes=activity_end))
+    count(engine, run)
+    before = minutes(engine, run)
+    now_told = [Arrival(each.ref, replace(each, received=NOW, subject="again")) for each in past]
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, now_told)
+    assert minutes(engine, run) == before == list(range(activity_end + 1))
+    assert {row.subject for row in result(engine, run)[1]} == {"again"}
+
+
+def test_a_page_has_room_for_so_much_text(
+    engine: sa.Engine, begin: Begin, key_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_rows, "MAX_PAGE_CHARACTERS", 10_000)
+    crowd = tuple(Recipient(EmailAddress("", f"{number:0200}@example.test")) for number in range(15))
+    arrivals = [Arrival(ref(f"m{number}"), summary(ref(f"m{number}"), to=crowd)) for number in range(6)]
+    small = [Arrival(ref(f"s{number}"), summary(ref(f"s{number}"))) for number in range(3)]
+    huge = Arrival(ref("huge"), summary(ref("huge"), to=crowd, cc=crowd * 2))
+    record_arrivals(engine, DEFAULT_ACCOUNT_ID, [*arrivals[:3], *small, *arrivals[3:], huge])
+    run = begin(with_participants=True)
+    count(engine, run)
+    assert [len(page) for page in pages(engine, run, "next")] == [2, 5, 2, 1]
+    assert [len(page) for page in pages(engine, run, "prev")] == [1, 2, 5, 2]
+    basic = begin()
+    count(engine, basic)
+    assert len(result(engine, basic)[1]) == 10
+
+
+def pages(engine: sa.Engine, run: Run, link: Literal["next", "prev"]) -> list[list[ReportRow]]:
+    """The rows of all pages, as the links lead from the first or from the last one."""
+    found: list[list[ReportRow]] = []
+    page = PageAsked(500, ending_before=2**63 - 1 if link == "prev" else None)
+    while True:
+        now, rows = result(engine, run, page)
+        found.append(rows)
+        there = getattr(result_envelope(now, rows, page, "", NOW).links, link)
+        if there is None:
+            assert sorted(row.id for each in found for row in each) == list(range(1, now.total + 1))
+            return found
+        page = read_page(read_query(there.href.partition("?")[2].encode()))
 
 
 def test_participants_are_there_where_they_are_asked_for(engine: sa.Engine, put: Put, begin: Begin) -> None:

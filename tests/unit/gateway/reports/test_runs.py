@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -17,6 +17,7 @@ from satchel.gateway.reports import runs
 from satchel.gateway.reports.runs import WORKFLOW, ReportRuns
 from satchel.gateway.store.database import Store
 from satchel.gateway.store.report_rows import count_slice
+from satchel.gateway.store.reports import fail_run
 from tests.unit.gateway.reports.conftest import NOW, Begin, Put, result
 
 
@@ -99,12 +100,50 @@ async def test_a_database_that_fails_for_good_fails_the_run(
     run = begin()
     asked = failing(monkeypatch, times=1000)
     await report_runs.work(run.run_id)
-    assert len(asked) == len(slept) + 1 == 5
+    assert (len(asked), slept) == (5, [0.5, 2.0, 8.0, 30.0, 30.0])
     assert result(engine, run)[0].status is RunStatus.ERROR
     # Final, whatever comes later.
     monkeypatch.undo()
     await report_runs.work(run.run_id)
     assert result(engine, run)[0].status is RunStatus.ERROR
+
+
+async def test_a_failure_that_cannot_be_written_down_is_tried_again(
+    engine: sa.Engine, begin: Begin, report_runs: ReportRuns, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin()
+    failing(monkeypatch, times=5)
+    asked: list[str] = []
+
+    def fail(engine: sa.Engine, run_id: str, now: datetime) -> None:
+        asked.append(run_id)
+        if len(asked) <= 2:
+            raise sa.exc.OperationalError("UPDATE", {}, Exception("database or disk is full"))
+        fail_run(engine, run_id, now)
+
+    monkeypatch.setattr(runs, "fail_run", fail)
+    await report_runs.work(run.run_id)
+    assert len(asked) == 3
+    assert slept[5:] == [30.0, 30.0]
+    assert result(engine, run)[0].status is RunStatus.ERROR
+
+
+async def test_trouble_that_only_the_driver_met_is_waited_for(
+    engine: sa.Engine, put: Put, begin: Begin, store: Store, durable: RememberingEngine
+) -> None:
+    put(1)
+    run = begin()
+
+    def rename(old: str, new: str) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {old} RENAME TO {new}")
+
+    async def repair(_: float) -> None:
+        rename("away", "report_runs")
+
+    rename("report_runs", "away")
+    await ReportRuns(store, cast("DurableEngine", durable), clock=lambda: NOW, sleep=repair).work(run.run_id)
+    assert result(engine, run)[0].total == 1
 
 
 async def test_runs_are_found_whoever_began_them(
