@@ -102,8 +102,8 @@ def _of_requests() -> dict[str, DescribedFailure]:
         ),
         "BodyTooLarge": DescribedFailure(
             "413",
-            "The body has more than 64 KiB.",
-            (BadRequest("The body is too large: at most 64 KiB are read.", status=413),),
+            "The body has more than 16 KiB.",
+            (BadRequest("The body is too large: at most 16 KiB are read.", status=413),),
             _RATE,
             _POST,
         ),

@@ -110,7 +110,7 @@ def report_requests() -> dict[str, Json]:
 def report_body() -> Json:
     """The Request Body Object of a report."""
     content = {"application/json": {"schema": schema_ref("ReportRequest"), "example": EXAMPLE_REPORT}}
-    return {"required": True, "description": "At most 64 KiB.", "content": content}
+    return {"required": True, "description": "At most 16 KiB.", "content": content}
 
 
 def report_parameters() -> dict[str, Json]:
@@ -125,7 +125,7 @@ def report_parameters() -> dict[str, Json]:
     queries: dict[str, tuple[str, Json, object]] = {
         "fieldGroup": ("Sets of fields, with commas between them.", groups, "basic,participants"),
         "includeDetails": ("Has no effect: it is about users.", {"type": "boolean", "default": False}, False),
-        "max": ("Rows of a page.", rows, DEFAULT_PAGE_ROWS),
+        "max": ("Rows of a page, at most.", rows, DEFAULT_PAGE_ROWS),
         "starting_after": ("The rows behind the one with this id; not together with `ending_before`.", cursor, 10027),
         "ending_before": ("The last rows before the one with this id, in the order of their ids.", cursor, 10078),
     }

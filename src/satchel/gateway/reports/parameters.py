@@ -18,6 +18,8 @@ from satchel.contract.reports import DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS, ActivityT
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 12, 31, tzinfo=UTC)
+# Each report is kept with its query for a day.
+_MAX_QUERY_BYTES = 4096
 _MAX_CURSOR = 2**63 - 1
 _DIGITS = re.compile(r"[0-9]{1,19}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z?")
@@ -56,7 +58,9 @@ class ReportAsked:
 
 
 def read_query(query_string: bytes) -> Query:
-    """The parameters of a query, each with all its values."""
+    """The parameters of a query, each with all its values. Raises BadRequest."""
+    if len(query_string) > _MAX_QUERY_BYTES:
+        raise BadRequest(f"The query is too long: at most {_MAX_QUERY_BYTES // 1024} KiB are read.")
     return parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
 
 
