@@ -31,7 +31,7 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Wait for the work; an interrupt of the waiting thread (Ctrl-C) cancels the work and waits for its end."""
+        """Wait for the work. An interrupt of the waiting thread (Ctrl-C) cancels it; `close` waits for its end."""
         future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
