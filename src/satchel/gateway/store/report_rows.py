@@ -23,6 +23,8 @@ from satchel.gateway.store.tables import messages
 SLICE_ROWS = 10_000
 # Of texts that whoever writes a message makes as long as they like: thousands of recipients are a megabyte.
 MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
+# So few of a run are soon sorted. By their numbers one would have to pass all that were received at other times.
+FEW_ROWS = 1000
 
 
 class ReportRow(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -127,7 +129,9 @@ class _Pages:
 
 
 @lru_cache(maxsize=32)
-def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> _Pages:
+def _pages(dialect: sa.Dialect, *, backwards: bool, by_time: bool, with_participants: bool) -> _Pages:
+    # No index knows of a sum, so that the rows are found by when they were received.
+    number = messages.c.id + 0 if by_time else messages.c.id
     # As text, so that the JSON is not read here only to be written again.
     people = [sa.cast(messages.c[name], sa.Text) for name in ("sender", "from_")]
     nothing: sa.ColumnElement[str] = sa.literal_column("''")
@@ -149,10 +153,10 @@ def _pages(dialect: sa.Dialect, *, backwards: bool, with_participants: bool) -> 
             messages.c.readable.is_(True),
             messages.c.received >= sa.bindparam("start"),
             messages.c.received <= sa.bindparam("end"),
-            messages.c.id > sa.bindparam("after"),
-            messages.c.id < sa.bindparam("before"),
+            number > sa.bindparam("after"),
+            number < sa.bindparam("before"),
         )
-        .order_by(messages.c.id.desc() if backwards else messages.c.id)
+        .order_by(number.desc() if backwards else number)
         .limit(sa.bindparam("max_rows"))
     )
     names = ("mailbox_id", "start", "end", "after", "before", "max_rows")
@@ -164,7 +168,8 @@ def _page(connection: sa.Connection, run: Run, page: PageAsked, *, after: int, b
     """The rows of a page that lie between two numbers, in increasing order: those next to its cursor, where one page
     cannot hold all."""
     backwards = page.ending_before is not None
-    pages = _pages(connection.dialect, backwards=backwards, with_participants=run.with_participants)
+    by_time = run.total <= FEW_ROWS < before - after
+    pages = _pages(connection.dialect, backwards=backwards, by_time=by_time, with_participants=run.with_participants)
     parameters = pages.prepared.parameters(
         mailbox_id=run.mailbox_id,
         start=pages.write_instant(run.start),

@@ -1,7 +1,9 @@
 """Which messages are the rows of a run: counted in slices, paged by numbers, and always the same ones."""
 
 import sqlite3
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -30,6 +32,8 @@ from tests.unit.gateway.fakes import OTHER_MAILBOX, ref, summary
 from tests.unit.gateway.reports.conftest import ALL, LONG_AGO, NOW, Begin, Put, count, mailbox_id, result
 
 DAY = datetime(2026, 1, 1, tzinfo=UTC)
+BY_TIME = "SEARCH messages USING INDEX ix_messages_mailbox_id_received_id (mailbox_id=? AND received>? AND received<?)"
+BY_NUMBER = "SEARCH messages USING INDEX ix_messages_mailbox_id_id_received (mailbox_id=? AND id>? AND id<?)"
 
 
 def minutes(engine: sa.Engine, run: Run, page: PageAsked = ALL) -> list[int]:
@@ -232,18 +236,46 @@ def test_old_runs_are_removed_some_at_a_time(engine: sa.Engine, begin: Begin) ->
 def test_pages_and_slices_are_found_by_an_index(engine: sa.Engine, put: Put, begin: Begin) -> None:
     put(*range(10))
     run = begin()
+    with statements(engine) as asked:
+        count(engine, run, limit=4)
+        for page in (PageAsked(3, starting_after=2), PageAsked(3, ending_before=9)):
+            assert len(minutes(engine, run, page)) == 3
+    assert plans(engine, asked) == {BY_TIME, BY_NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("pause", "way"), [(0, BY_NUMBER), (report_rows.FEW_ROWS, BY_TIME + "; USE TEMP B-TREE FOR ORDER BY")]
+)
+def test_pages_are_found_by_the_shorter_way(engine: sa.Engine, put: Put, begin: Begin, pause: int, way: str) -> None:
+    put(2, 7, 1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'messages'", (pause,))
+    put(5, 3, 9)
+    run = begin(end=DAY + timedelta(minutes=7))
+    count(engine, run)
+    with statements(engine) as asked:
+        assert minutes(engine, run) == [2, 7, 1, 5, 3]
+        assert minutes(engine, run, PageAsked(2, starting_after=1)) == [7, 1]
+        assert minutes(engine, run, PageAsked(2, ending_before=6 + pause)) == [5, 3]
+    assert plans(engine, asked) == {way}
+
+
+@contextmanager
+def statements(engine: sa.Engine) -> Iterator[list[str]]:
+    """What is asked of the index within the block, as SQLite takes it."""
     asked: list[str] = []
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    driver.set_trace_callback(asked.append)
-    count(engine, run, limit=4)
-    for page in (PageAsked(3, starting_after=2), PageAsked(3, ending_before=9)):
-        assert len(minutes(engine, run, page)) == 3
+    driver.set_trace_callback(
+        lambda each: asked.append(each) if each.startswith("SELECT") and "messages." in each else None
+    )
+    yield asked
     driver.set_trace_callback(None)
-    of_messages = [statement for statement in asked if statement.startswith("SELECT") and "messages." in statement]
-    plans = ["; ".join(row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {each}")) for each in of_messages]
-    assert set(plans) == {
-        "SEARCH messages USING INDEX ix_messages_mailbox_id_received_id (mailbox_id=? AND received>? AND received<?)",
-        "SEARCH messages USING INDEX ix_messages_mailbox_id_id_received (mailbox_id=? AND id>? AND id<?)",
-    }
+    assert asked
+
+
+def plans(engine: sa.Engine, asked: list[str]) -> set[str]:
+    with engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}").all() for each in asked]
+    return {"; ".join(row[3] for row in plan) for plan in found}
