@@ -61,13 +61,15 @@ class ToldWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What would become of the message. `note` says what could not be found out."""
+    """What would become of the message. `webhooks_off` are names of those that would be told too if they were on;
+    `note` says what could not be found out."""
 
     message_id: str
     account: str
     mailbox: str
     rules: tuple[TriedRule, ...]
     webhooks: tuple[ToldWebhook, ...]
+    webhooks_off: tuple[str, ...] = ()
     note: str | None = None
 
 
@@ -87,12 +89,14 @@ async def try_rules(
     if any(row.enabled and row.conditions is not None and row.conditions.attachments is not None for row in rows):
         attachments, note = await _attachments(engine, accounts, message)
     webhooks = [row for row in list_webhooks(engine, message.account_id) if message.ref.mailbox in row.mailboxes]
+    fired = firings(_in_force(rows), message.ruled, attachments)
     return Trial(
         message_id=message_id,
         account=message.account,
         mailbox=message.ref.mailbox,
         rules=tried(rows, message.ruled, attachments),
-        webhooks=told(webhooks, firings(_in_force(rows), message.ruled, attachments)),
+        webhooks=told([row for row in webhooks if row.enabled], fired),
+        webhooks_off=tuple(each.name for each in told([row for row in webhooks if not row.enabled], fired)),
         note=note,
     )
 
@@ -119,12 +123,12 @@ def tried(
 
 
 def told(webhooks: Sequence[WebhookRow], fired: Sequence[Firing]) -> tuple[ToldWebhook, ...]:
-    """Of a mailbox's webhooks those that would be told."""
+    """Of a mailbox's webhooks those that would be told, if they are on."""
     by_webhook = {firing.webhook_id: firing for firing in fired}
     found: list[ToldWebhook] = []
     for row in webhooks:
         firing = by_webhook.get(row.webhook_id) if row.by_rules else None
-        if row.enabled and (firing is not None or not row.by_rules):
+        if firing is not None or not row.by_rules:
             fields = firing.custom_fields if firing is not None and row.include_custom_fields else None
             rule_id = None if firing is None else firing.rule_id
             found.append(ToldWebhook(row.webhook_id, row.name, rule_id, fields or None, row.paused_at is not None))

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from satchel.gateway.rules.conditions import AttachmentConditions, Conditions
 from satchel.gateway.store.database import open_database
 from satchel.gateway.store.mailboxes import add_mailbox
 from satchel.gateway.store.messages import Arrival, record_arrivals
 from satchel.gateway.store.rules import RuleDraft, add_rule
-from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, messages
+from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, messages, rules
 from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from satchel.mail.folder.source import FolderSource
 from satchel.mail.source import MessageRef
@@ -142,6 +143,19 @@ def test_what_is_refused_says_what_to_do(shared: Office, words: tuple[str, ...],
     assert advice in shared.advice(*RULES, *words).replace("\n", " ").replace("│", "")
 
 
+def test_what_is_logged_meanwhile_is_no_part_of_what_is_printed(
+    shared: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def logging(*_: object) -> list[object]:
+        structlog.get_logger().warning("something_to_know")
+        return []
+
+    monkeypatch.setattr("satchel.gateway.store.rules.list_rules", logging)
+    result = shared.run(*RULES, "list", "--json")
+    assert result.stdout == "[]\n"
+    assert "something_to_know" in result.stderr
+
+
 class Tried:
     """A message in the folder and in the index."""
 
@@ -156,6 +170,10 @@ class Tried:
 
     def add(self, name: str, conditions: Conditions | None = None, webhook: str | None = None, **more: Any) -> None:
         add_rule(self._engine, MAILBOX, RuleDraft(name, conditions or Conditions(), webhook, **more))
+
+    def make_rule_unreadable(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(rules).values(conditions={"by_a_later_version": True}))
 
     def make_unreadable(self) -> None:
         with self._engine.begin() as connection:
@@ -220,9 +238,23 @@ def test_a_trial_knows_of_pauses_and_what_is_off(office: Office, tried: Tried) -
     tried.add("r", webhook="hook")
     office.good("gateway", "webhooks", "pause", "hook")
     office.good("gateway", "webhooks", "disable", "archive")
-    assert [(each["name"], each["waits"]) for each in tried.trial()["webhooks"]] == [("hook", True)]
+    trial = tried.trial()
+    assert [(each["name"], each["waits"]) for each in trial["webhooks"]] == [("hook", True)]
+    assert trial["webhooks_off"] == ["archive"]
     office.good("gateway", "webhooks", "disable", "hook")
-    assert "No webhook would be told." in office.good(*RULES, "test", "--message", tried.message_id)
+    text = office.good(*RULES, "test", "--message", tried.message_id)
+    assert "No webhook would be told." in text
+    assert "hook would be told, but is off." in text
+
+
+def test_a_rule_that_cannot_be_read_is_shown_as_such_and_json_stays_json(office: Office, tried: Tried) -> None:
+    tried.add("later", webhook="hook")
+    tried.make_rule_unreadable()
+    assert [rule["outcome"] for rule in tried.trial()["rules"]] == ["unreadable"]
+    assert [row["conditions"] for row in json.loads(office.good(*RULES, "list", "--json"))] == [None]
+    assert "name them anew" in office.good(*RULES, "show", "later")
+    office.good(*RULES, "change", "later", "--always")
+    assert [rule["outcome"] for rule in tried.trial()["rules"]] == ["fires"]
 
 
 def test_the_source_is_asked_only_where_a_rule_needs_it(office: Office, tried: Tried, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The gateway's store is imported inside the functions: it takes longer to import 
 """
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,9 +88,13 @@ class Office:
 @contextmanager
 def open_office(config: Path | None) -> Iterator[Office]:
     """The gateway's database with the accounts of the settings in it; what it refuses becomes the command's error."""
+    import structlog
+
     from satchel.gateway.store.accounts import register_accounts
     from satchel.gateway.store.database import open_database
 
+    # Standard output is for what was asked for, which may be JSON.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     settings = load(GatewaySettings, config)
     with startable(settings.data_dir):
         engine = open_database(settings.data_dir)

@@ -62,7 +62,8 @@ def _lines(trial: "Trial") -> list[str]:
             lines.append("   ok  It has no conditions.")
     lines += ["", "Told would be:" if trial.webhooks else "No webhook would be told."]
     names = {rule.rule_id: rule.name for rule in trial.rules}
-    return lines + [f"   {_told(each, names)}" for each in trial.webhooks]
+    lines += [f"   {_told(each, names)}" for each in trial.webhooks]
+    return lines + [f"{name} would be told, but is off." for name in trial.webhooks_off]
 
 
 def _stop(rule: "TriedRule") -> str:

@@ -1,7 +1,7 @@
 """What a rule asks of a message, as it stands in the database; what could not be decided is refused when it is made."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import re2
@@ -64,6 +64,18 @@ class Conditions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
             _check_regex(self.subject_regex)
         if self.has_attachments is False and self.attachments is not None:
             raise ValueError("No message fits: it is to have no attachments, and one of a kind.")
+
+
+def as_stored(conditions: Conditions) -> dict[str, Any]:
+    """Conditions as the database keeps them. Raises ValueError for what could not be read there again."""
+    stored: dict[str, Any] = msgspec.to_builtins(conditions)
+    try:
+        msgspec.json.encode(msgspec.convert(stored, Conditions))
+    except UnicodeEncodeError:
+        raise ValueError("The conditions are not taken: they are no Unicode text.") from None
+    except msgspec.ValidationError as error:
+        raise ValueError(f"The conditions are not taken: {error}.") from None
+    return stored
 
 
 def is_match(regex: str, text: str) -> bool:

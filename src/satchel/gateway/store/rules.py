@@ -13,13 +13,14 @@ import sqlalchemy as sa
 import structlog
 
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
-from satchel.gateway.rules.conditions import Conditions
+from satchel.gateway.rules.conditions import Conditions, as_stored
 from satchel.gateway.rules.custom_fields import check_custom_fields
 from satchel.gateway.rules.decision import Rule
 from satchel.gateway.store.audit import BY_NOBODY_KNOWN, Acting, write_act
 from satchel.gateway.store.mailboxes import mailbox_ids, normal_address
 from satchel.gateway.store.tables import accounts, mailboxes, rules, webhooks
 from satchel.gateway.store.webhooks import find_in
+from satchel.gateway.text_bounds import clean
 
 _MAX_RULES = 200
 _MAX_NAME_CHARACTERS = 200
@@ -170,8 +171,10 @@ def rules_in_force(engine: sa.Engine, account_id: str, addresses: Collection[str
     found: dict[str, list[Rule]] = defaultdict(list)
     with engine.connect() as connection:
         for row in connection.execute(query.where(is_wanted).order_by(rules.c.position)):
-            conditions = _conditions(row.id, row.conditions)
-            if conditions is not None:
+            conditions = _conditions(row.conditions)
+            if conditions is None:
+                log.warning("rule_unreadable", rule_id=row.id)
+            else:
                 found[row.address].append(Rule(row.id, conditions, row.webhook_id, row.custom_fields, row.stop))
     return found
 
@@ -179,8 +182,8 @@ def rules_in_force(engine: sa.Engine, account_id: str, addresses: Collection[str
 def _values(connection: sa.Connection, account_id: str, mailbox: str, draft: RuleDraft) -> dict[str, Any]:
     """The columns that a draft fills. Raises ValueError, UnknownWebhook."""
     name = draft.name.strip()
-    if not name or len(name) > _MAX_NAME_CHARACTERS:
-        raise ValueError(f"A rule needs a name of at most {_MAX_NAME_CHARACTERS} characters.")
+    if not name or len(name) > _MAX_NAME_CHARACTERS or clean(name) != name:
+        raise ValueError(f"A rule needs a name of 1 to {_MAX_NAME_CHARACTERS} characters.")
     webhook_id = _webhook_id(connection, account_id, mailbox, draft.webhook) if draft.webhook else None
     if webhook_id is None and not draft.stop:
         raise ValueError("The rule would do nothing: name the webhook that it tells, or let it stop the others.")
@@ -189,7 +192,7 @@ def _values(connection: sa.Connection, account_id: str, mailbox: str, draft: Rul
     check_custom_fields(draft.custom_fields)
     return {
         "name": name,
-        "conditions": msgspec.to_builtins(draft.conditions),
+        "conditions": as_stored(draft.conditions),
         "webhook_id": webhook_id,
         "custom_fields": dict(draft.custom_fields),
         "stop": draft.stop,
@@ -211,12 +214,11 @@ def _webhook_id(connection: sa.Connection, account_id: str, mailbox: str, identi
     return webhook.webhook_id
 
 
-def _conditions(rule_id: str, stored: object) -> Conditions | None:
+def _conditions(stored: object) -> Conditions | None:
+    """None for those of a later version, or written by hand: one such rule must not keep mail from being taken in."""
     try:
         return msgspec.convert(stored, Conditions)
-    except ValueError as error:
-        # Of a later version, or written by hand; one such rule must not keep mail from being taken in.
-        log.warning("rule_unreadable", rule_id=rule_id, error=type(error).__name__)
+    except ValueError:
         return None
 
 
@@ -274,7 +276,7 @@ def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> lis
             mailbox=row.mailbox,
             name=row.name,
             position=row.position,
-            conditions=_conditions(row.id, row.conditions),
+            conditions=_conditions(row.conditions),
             webhook_id=row.webhook_id,
             webhook=row.webhook,
             custom_fields=row.custom_fields,

@@ -72,9 +72,19 @@ def test_a_rule_comes_back_as_it_was_added(engine: sa.Engine, webhook: str) -> N
         (RuleDraft("r", webhook="w", custom_fields={"a\nb": "b"}), "custom field"),
         (RuleDraft("r", webhook="w", custom_fields={"a": "b" * 2_001}), "2,000"),
         (RuleDraft("r", webhook="w", custom_fields={str(n): "" for n in range(51)}), "50"),
+        (RuleDraft("r\udcff", webhook="w"), "name"),
+        (RuleDraft("r", webhook="w", custom_fields={"a": "b\udcff"}), "no Unicode"),
+        (RuleDraft("r", Conditions(subject_contains=("\udcff",)), "w"), "no Unicode"),
+        (RuleDraft("r", Conditions(senders=("\udcff@example.com",)), "w"), "no Unicode"),
+        (RuleDraft("r", Conditions(attachments=AttachmentConditions((".\udcff",))), "w"), "no Unicode"),
+        (RuleDraft("r", Conditions(attachments=AttachmentConditions(min_bytes=2**63)), "w"), "min_bytes"),
+        (RuleDraft("r", Conditions(senders=("@example.com",) * 201), "w"), "senders"),
+        (RuleDraft("r", Conditions(subject_contains=("x" * 501,)), "w"), "subject_contains"),
     ],
 )
-def test_what_could_do_nothing_is_refused(engine: sa.Engine, draft: RuleDraft, advice: str) -> None:
+def test_what_could_do_nothing_or_not_be_read_again_is_refused(
+    engine: sa.Engine, draft: RuleDraft, advice: str
+) -> None:
     with pytest.raises((ValueError, UnknownWebhook), match=advice):
         add_rule(engine, MAILBOX, draft)
     assert list_rules(engine) == []
