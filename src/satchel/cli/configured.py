@@ -62,6 +62,9 @@ def startable(data_dir: Path) -> Iterator[None]:
         raise CommandError(
             f"A database in {data_dir} was written by a newer version of Satchel. Use that version."
         ) from None
+    except BrokenPipeError:
+        # Whoever reads what is printed wants no more of it.
+        raise
     except OSError as error:
         raise CommandError(f"{error.filename or data_dir} cannot be used: {error.strerror or error}.") from None
     else:

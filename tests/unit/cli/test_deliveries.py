@@ -1,5 +1,6 @@
 """The history of deliveries on the command line."""
 
+import errno
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -152,6 +153,19 @@ def test_what_failed_since_then_is_sent_again(office: Office, engine: sa.Engine)
         assert told == f"{count} deliveries are due now.\n"
     events = json.loads(office.good("gateway", "audit", "--action", "delivery.resent", "--json"))
     assert [event["subject_id"] for event in events] == ["delivery-c", "delivery-a"]
+
+
+def test_who_reads_no_further_is_told_of_no_trouble(
+    office: Office, engine: sa.Engine, hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    delivered(engine, hook, "m")
+    monkeypatch.setattr("satchel.cli.gateway.deliveries.print_json_line", closed)
+    result = office.run(*DELIVERIES, "export")
+    assert (result.exit_code, result.output) == (1, "")
+    assert isinstance(result.exception, SystemExit)
 
 
 def test_what_cannot_be_sent_is_counted(office: Office, engine: sa.Engine, hook: str) -> None:

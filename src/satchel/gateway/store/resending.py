@@ -34,7 +34,8 @@ def resend(
     with engine.begin() as connection:
         for row in found:
             _refuse_unless_sendable(connection, row)
-        _send_again(connection, [row.delivery_id for row in found], actor, now)
+        for start in range(0, len(found), _BATCH):
+            _send_again(connection, [row.delivery_id for row in found[start : start + _BATCH]], actor, now)
     return [find_delivery(engine, row.delivery_id).delivery for row in found]
 
 
