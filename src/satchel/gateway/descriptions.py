@@ -39,13 +39,13 @@ class Descriptions:
         rules: Mapping[str, Sequence[Rule]],
         is_old: Callable[[PendingMessage], bool],
     ) -> list[tuple[PendingMessage, Verdict]]:
-        """What becomes of each message. `rules` are those of mailboxes, by address, and none for what is old."""
+        """What becomes of each message. `rules` are those of mailboxes, by address; none are tried on what is old."""
         verdicts: list[tuple[PendingMessage, Verdict]] = []
         attempt = _Attempt(self._source, self._now)
         for start in range(0, len(messages), _AT_ONCE):
             group = messages[start : start + _AT_ONCE]
             results = await asyncio.gather(
-                *(attempt.at(each, rules.get(each.ref.mailbox, ())) for each in group),
+                *(attempt.at(each, () if is_old(each) else rules.get(each.ref.mailbox, ())) for each in group),
                 return_exceptions=True,
             )
             now = self._now()

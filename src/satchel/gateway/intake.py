@@ -173,13 +173,18 @@ class Intake:
     ) -> None:
         """Describe messages and write down what became of each; `pending` are those that were pending so far.
 
-        The baseline is also what is in a mailbox that is not indexed to the end.
+        The baseline is also what is in a mailbox that is not indexed to the end. What is in the index already, without
+        its envelope, is as old: it is never announced, so no rule need be asked.
         """
         indexed = frozenset[str]() if is_baseline else await self._indexed_mailboxes()
         new = {message.ref.mailbox for message in messages} & indexed
         rules = await self._store.call(rules_in_force, self._account_id, new) if new else {}
+        refs = [message.ref for message in messages]
+        known = await self._known(refs, with_unreadable=True) if rules else frozenset[str]()
         verdicts = await self._descriptions.verdicts(
-            messages, rules, is_old=lambda message: message.ref.mailbox not in indexed
+            messages,
+            rules,
+            is_old=lambda message: message.ref.mailbox not in indexed or message.ref.message_id in known,
         )
         await self._write_down(verdicts, pending)
 

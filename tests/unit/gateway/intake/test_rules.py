@@ -130,6 +130,19 @@ async def test_the_baseline_fires_nothing_and_is_asked_for_no_attachments(
     assert source.listed == []
 
 
+async def test_old_mail_that_is_described_later_is_asked_for_no_attachments_either(
+    engine: sa.Engine, source: MemorySource, intake: Intake, clock: Clock, ruled: str, told: Told
+) -> None:
+    add_rule(engine, MAILBOX, RuleDraft("r", PDF, "ruled"))
+    source.failures["old"] = SourceUnavailable("not now")
+    source.list_failures["old"] = SourceUnavailable("not for a day")
+    await intake.take(batch("old"))
+    await intake.take(first_pass_ends())
+    del source.failures["old"]
+    await retry(intake, clock)
+    assert (source.listed, told(), intake.undescribed_count) == ([], [], 0)
+
+
 async def test_a_change_by_the_command_line_is_for_the_next_arrival(
     engine: sa.Engine, watching: Intake, ruled: str, told: Told
 ) -> None:
