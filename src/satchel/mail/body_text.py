@@ -6,8 +6,9 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 
 def tidied(text: str) -> str:
-    """The text with LF at the ends of its lines and no blanks before them, without NULs and empty lines around it."""
-    lines = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    """The text with LF at the ends of its lines and no blanks before them, without NULs, a byte order mark and empty
+    lines around it."""
+    lines = text.removeprefix("\ufeff").replace("\0", "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 

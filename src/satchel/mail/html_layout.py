@@ -12,6 +12,8 @@ from lxml.etree import LxmlError
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
 _MAX_CHARACTERS = 1024 * 1024
+# With the pictures in them: to look for those holds up every other thread.
+_MAX_CHARACTERS_WITH_PICTURES = 4 * 1024 * 1024
 # Each costs the layout some microseconds, and copies the line that it is on.
 _MAX_ELEMENTS = 20_000
 # Beyond these a table is there for the looks, or would be mostly padding: its rows are lines then, not columns.
@@ -47,7 +49,7 @@ def laid_out(html: str) -> str:
 
 def _parsed(html: str) -> HtmlElement | None:
     # Pictures within the text would take the place of the words behind them.
-    rest = _EMBEDDED.sub("", html).replace("\0", "")[:_MAX_CHARACTERS]
+    rest = _EMBEDDED.sub("", html[:_MAX_CHARACTERS_WITH_PICTURES]).replace("\0", "")[:_MAX_CHARACTERS]
     while rest.strip():
         parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
         try:
@@ -63,7 +65,7 @@ def _parsed(html: str) -> HtmlElement | None:
 def _simplify(tree: HtmlElement) -> None:
     """Only what makes text stays: attributes can ask for margins of any size, tables and lists for padding."""
     for element in list(tree.iter("*")):
-        if element.tag in _UNSEEN or _HIDDEN.search(element.get("style", "")):
+        if element.tag in _UNSEEN or "hidden" in element.attrib or _HIDDEN.search(element.get("style", "")):
             _empty(element)
         element.attrib.clear()
         # The library resolves references, of which the parser has left none.

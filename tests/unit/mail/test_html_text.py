@@ -33,6 +33,7 @@ def test_what_no_reader_sees_is_no_text() -> None:
     html = (
         "<head><title>t</title></head><style>s</style><script>s</script><noscript>n</noscript><template>t</template>"
         "<div style='Display : none; color: red'>preview <b>text</b></div>seen<img src=https://x.example/a.gif alt=alt>"
+        "<p hidden>not yet</p>"
     )
     assert html_text(html) == "seen"
 

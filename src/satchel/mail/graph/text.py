@@ -14,6 +14,8 @@ from satchel.mail.source import BrokenMessage
 # Graph: message resource type, property body; get message, request header Prefer.
 _AS_TEXT = 'outlook.body-content-type="text"'
 _MOST_BODY_BYTES = 16 * 1024 * 1024
+# Of plain text: tidying it takes away line ends and blanks, or it is hardly text.
+_CHARACTERS_FOR_ONE = 4
 
 
 class _Body(msgspec.Struct, frozen=True, rename="camel"):
@@ -41,10 +43,12 @@ async def read_text(http: GraphHttp, mailbox: str, message: str, max_characters:
         )
     except TooLarge as error:
         raise BrokenMessage("The message's text is larger than 16 MiB.") from error
-    content = found.body.content if found.body is not None else None
-    if found.body is None or not isinstance(content, str):
+    if found.body is None or not isinstance(found.body.content, str):
         return None
+    return await asyncio.to_thread(_beginning, found.body.content_type, found.body.content, max_characters) or None
+
+
+def _beginning(content_type: object, content: str, max_characters: int) -> str:
     # A preference is a wish.
-    is_html = found.body.content_type == "html"
-    text = await asyncio.to_thread(html_text, content) if is_html else tidied(content)
-    return text[:max_characters] or None
+    is_html = content_type == "html"
+    return (html_text(content) if is_html else tidied(content[: max_characters * _CHARACTERS_FOR_ONE]))[:max_characters]

@@ -16,6 +16,7 @@ _SUPERSETS = {
     "iso2022_jp": "iso2022_jp_ext",
 }
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,39}")
+_WIDE = ("utf-16", "utf-32")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -36,6 +37,9 @@ def decode_body(raw: bytes, charset: str | None = None, *, is_cut: bool = False)
     `is_cut`: it may end within a character, which is dropped then.
     """
     declared = _codec(charset) if charset else None
+    if declared is not None and declared.startswith(_WIDE) and raw.isascii() and b"\0" not in raw:
+        # Whoever said so had converted it before.
+        declared = None
     # Escapes of ISO-2022 are plain ASCII, which is UTF-8 too.
     candidates = (declared,) if declared is not None and raw.isascii() else (declared, "utf-8")
     for name in candidates:

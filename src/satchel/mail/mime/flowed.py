@@ -12,19 +12,19 @@ def unwrapped(text: str, *, joins_words: bool = False) -> str:
     `joins_words`: the space at a line's end was put there by the sender and goes (`DelSp=yes`), as in languages that
     write without spaces.
     """
-    lines: list[str] = []
+    # Pieces, since a paragraph may have any number of lines.
+    pieces: list[str] = []
     open_depth: int | None = None
     for line in _LINE_END.split(text):
         content = line.lstrip(">")
         depth = len(line) - len(content)
         # Section 4.4: a space may be stuffed before what begins with one, with ">" or with "From ".
         content = content.removeprefix(" ")
-        if open_depth == depth and content != _SIGNATURE:
-            lines[-1] += content
-        else:
-            lines.append(f"{'>' * depth} {content}" if depth else content)
-        flows = content.endswith(" ") and content != _SIGNATURE
+        is_signature = content == _SIGNATURE
+        if open_depth != depth or is_signature:
+            pieces.append("\n" if pieces else "")
+            pieces.append(f"{'>' * depth} " if depth else "")
+        flows = content.endswith(" ") and not is_signature
+        pieces.append(content[:-1] if flows and joins_words else content)
         open_depth = depth if flows else None
-        if flows and joins_words:
-            lines[-1] = lines[-1][:-1]
-    return "\n".join(lines)
+    return "".join(pieces)

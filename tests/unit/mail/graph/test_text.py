@@ -6,6 +6,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from satchel.mail.body_text import tidied
 from satchel.mail.graph.errors import TooLarge
 from satchel.mail.graph.http import GraphHttp
 from satchel.mail.graph.text import read_text
@@ -45,6 +46,18 @@ async def text(answer: Any, max_characters: int = 100) -> str | None:
 async def test_bodies(body: Any, expected: str | None) -> None:
     assert await text({"body": body}) == expected
     assert await text({"body": body}, 3) == (expected and expected[:3])
+
+
+async def test_of_a_long_text_no_more_is_read_than_may_be_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def measured(content: str) -> str:
+        read.append(len(content))
+        return tidied(content)
+
+    monkeypatch.setattr("satchel.mail.graph.text.tidied", measured)
+    assert await text({"body": {"contentType": "text", "content": "a\r\n" * 5_000_000}}, 3) == "a\na"
+    assert read[0] < 100
 
 
 async def test_the_mail_server_is_asked_for_plain_text() -> None:

@@ -66,6 +66,7 @@ PICTURE = part(b"xx", b"image/png")
         (part(b"cGxhaW4", b"text/plain", b"Content-Transfer-Encoding: base64"), "plain"),
         (part(b"a=20\r\nb", b"text/plain; format=flowed", b"Content-Transfer-Encoding: quoted-printable"), "a b"),
         (part(b"one\rtwo\r", b"text/plain"), "one\ntwo"),
+        (part(b"\xef\xbb\xbfmarked"), "marked"),
         (part(b"Caf\xe9", b"text/plain; charset=us-ascii"), "Café"),
     ],
 )
@@ -127,6 +128,9 @@ def test_text_that_is_cut_ends_before_the_cut(charset: str) -> None:
         ("日本語".encode()[:-1], "utf-8", "日本�"),
         ("日本".encode(), "us-ascii", "日本"),
         (b"\x81", "no-such", "�"),
+        (b"plain words", "utf-16", "plain words"),
+        (b"plain words", "UTF-32LE", "plain words"),
+        ("wide".encode("utf-16-le"), "utf-16le", "wide"),
     ],
 )
 def test_damaged_text(raw: bytes, charset: str | None, text: str) -> None:
@@ -148,6 +152,10 @@ def test_damaged_text(raw: bytes, charset: str | None, text: str) -> None:
 )
 def test_flowed_paragraphs(flowed: str, text: str) -> None:
     assert unwrapped(flowed) == text
+
+
+def test_a_paragraph_of_any_number_of_lines() -> None:
+    assert unwrapped("x \r\n" * 1_000_000) == "x " * 1_000_000
 
 
 def test_words_that_were_torn_apart_are_joined() -> None:
