@@ -22,19 +22,22 @@ _LOOKED_AT_BYTES = 8 * 1024 * 1024
 # HTML is more mark-up than text, with pictures in it.
 _MOST_HTML_BYTES = 4 * 1024 * 1024
 _MOST_PARTS = 50
+# Laying HTML out costs by the element, so many small parts would cost what one large one may not.
+_MOST_TAGS = 40_000
 # UTF-8 needs four bytes for a character, and quoted-printable three for a byte.
 _BYTES_FOR_A_CHARACTER = 12
 _META_CHARSET = re.compile(rb"<meta[^>]{1,200}charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 _META_WITHIN_BYTES = 2048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Beginning:
     """As much of a message as is looked at."""
 
     fd: int
     window: Window
     is_cut: bool
+    tags_left: int = _MOST_TAGS
 
 
 def read_text(fd: int, start: int, stop: int, max_characters: int, bounds: Bounds = DEFAULT_BOUNDS) -> str | None:
@@ -100,6 +103,9 @@ def _text(beginning: _Beginning, part: Part, max_characters: int) -> str:
     raw = _decoded(beginning.window, beginning.fd, part, max_bytes)
     is_cut = part.body_stop - part.body_start > max_bytes or beginning.is_cut
     if is_html:
+        if beginning.tags_left <= 0:
+            return ""
+        beginning.tags_left -= raw.count(b"<")
         return html_text(decode_body(raw, _charset(part) or _meta_charset(raw), is_cut=is_cut))
     text = decode_body(raw, _charset(part), is_cut=is_cut)
     if part.type_parameters.get("format", b"").strip().lower() == b"flowed":

@@ -102,6 +102,16 @@ def test_what_stands_behind_large_attachments_is_left_out(read: Read) -> None:
     assert read(tree("mixed", PLAIN, large, part(b"behind"))) == "plain"
 
 
+def test_many_parts_of_html_cost_no_more_than_a_large_one(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out: list[str] = []
+    monkeypatch.setattr("satchel.mail.mime.text.html_text", lambda html: laid_out.append(html) or "")
+    assert read(tree("mixed", *[part(b"<br>" * 15_000, b"text/html")] * 40, part(b"plain"))) == "plain"
+    assert len(laid_out) == 3
+    laid_out.clear()
+    read(tree("mixed", *[part(b"<p>a</p>", b"text/html")] * 40))
+    assert len(laid_out) == 40
+
+
 def test_a_message_beyond_the_bounds(read: Read) -> None:
     with pytest.raises(MessageTooComplex):
         read(tree("mixed", *[PLAIN] * 4), bounds=Bounds(max_parts=4))
