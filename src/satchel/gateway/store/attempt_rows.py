@@ -3,7 +3,7 @@
 The statements are made once: to put one together takes longer than the database needs for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -79,19 +79,28 @@ def finish_attempt(connection: sa.Connection, delivery_id: str, number: int, end
 def finish_delivery(connection: sa.Connection, delivery_id: str, values: Mapping[str, object]) -> None:
     """Write down what an attempt has made of a delivery.
 
-    One that was cancelled meanwhile is not tried again; what became of it otherwise is the truth.
+    One that was cancelled meanwhile is not tried again; what became of it otherwise is the truth. One that was made
+    due anew meanwhile has all its attempts before it, unless this one has delivered it.
     """
     open_status = values["status"] if values["status"] == DeliveryStatus.PENDING else DeliveryStatus.CANCELLED
     connection.execute(_FINISH_DELIVERY, {"of_delivery": delivery_id, "open_status": open_status, **values})
 
 
-def cancel_waiting(connection: sa.Connection, lane: Lane, reason: str, now: datetime) -> None:
-    """Cancel what waits in a lane."""
-    is_waiting = sa.and_(
-        deliveries.c.webhook_id == lane.webhook_id,
-        deliveries.c.mailbox_id == lane.mailbox_id,
-        deliveries.c.status == DeliveryStatus.PENDING,
-    )
+def cancel_waiting(
+    connection: sa.Connection,
+    webhook_id: str,
+    reason: str,
+    now: datetime,
+    *,
+    mailbox_ids: Collection[str] | None = None,
+) -> None:
+    """Cancel what waits for a webhook, of all mailboxes or of these.
+
+    An attempt that is under way says itself how it ended, and may have delivered.
+    """
+    is_waiting = sa.and_(deliveries.c.webhook_id == webhook_id, deliveries.c.status == DeliveryStatus.PENDING)
+    if mailbox_ids is not None:
+        is_waiting = sa.and_(is_waiting, deliveries.c.mailbox_id.in_(mailbox_ids))
     close_attempts(connection, delivery_attempts.c.delivery_id.in_(sa.select(deliveries.c.id).where(is_waiting)), now)
     values = {"status": DeliveryStatus.CANCELLED, "next_attempt_at": None, "finished_at": now, "last_error": reason}
     connection.execute(sa.update(deliveries).where(is_waiting).values(values))
@@ -181,6 +190,10 @@ _FINISH_DELIVERY = (
     .where(
         deliveries.c.id == sa.bindparam("of_delivery"),
         sa.or_(deliveries.c.status == DeliveryStatus.PENDING, deliveries.c.status == sa.bindparam("open_status")),
+        sa.or_(
+            deliveries.c.attempts == sa.bindparam("attempts") - 1,
+            sa.bindparam("status") == DeliveryStatus.DELIVERED,
+        ),
     )
     .values({name: sa.bindparam(name) for name in _OUTCOME})
 )

@@ -5,7 +5,7 @@ two runs work on a lane, whichever processes they are in.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,7 +46,7 @@ class BegunAttempt:
     url: str
     webhook_id: str
     schedule: Schedule
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
     mailbox: str
     message: Row
     custom_fields: dict[str, Any] | None
@@ -119,7 +119,7 @@ def advance(connection: sa.Connection, question: Question, policy: DeliveryPolic
     webhook = rows.find_webhook(connection, question.lane)
     has_paused = _pause_if_given_up(connection, webhook, question.finished, policy, now)
     if _is_off(webhook):
-        rows.cancel_waiting(connection, question.lane, WEBHOOK_OFF, now)
+        rows.cancel_waiting(connection, webhook.id, WEBHOOK_OFF, now)
         return Answer(_rest(connection, question, None))
     if has_paused or webhook.paused_at is not None or question.gives_way:
         return Answer(_rest(connection, question, now), has_paused)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from satchel.gateway.audit.actions import UNKNOWN_ACTOR, Action
-from satchel.gateway.store.attempt_rows import INTERRUPTED
+from satchel.gateway.store.attempt_rows import cancel_waiting
 from satchel.gateway.store.deliveries import WEBHOOK_OFF
 from satchel.gateway.store.mailboxes import mailbox_ids
 from satchel.gateway.store.pauses import pause, resume
-from satchel.gateway.store.tables import deliveries, delivery_attempts, rules, webhook_mailboxes, webhooks
+from satchel.gateway.store.tables import rules, webhook_mailboxes, webhooks
 from satchel.gateway.store.webhooks import WebhookRow, find_in, write_change
-from satchel.gateway.webhooks.decision import DeliveryStatus
 from satchel.gateway.webhooks.egress import STRICT, EgressPolicy
 from satchel.gateway.webhooks.schedule import Schedule
 
@@ -77,7 +76,7 @@ def set_webhook_enabled(
         if row.enabled == enabled:
             return row
         if not enabled:
-            _cancel_what_waits(connection, row.webhook_id, WEBHOOK_OFF, now)
+            cancel_waiting(connection, row.webhook_id, WEBHOOK_OFF, now)
         action = Action.WEBHOOK_ENABLED if enabled else Action.WEBHOOK_DISABLED
         write_change(connection, row.webhook_id, actor, action, now, enabled=enabled)
         return find_in(connection, row.webhook_id)
@@ -111,7 +110,7 @@ def remove_webhook(
     with engine.begin() as connection:
         row = find_in(connection, identifier, account_id)
         _refuse_while_rules_fire(connection, row)
-        _cancel_what_waits(connection, row.webhook_id, WEBHOOK_OFF, now)
+        cancel_waiting(connection, row.webhook_id, WEBHOOK_OFF, now)
         removed: dict[str, object] = {
             "enabled": False,
             "sealed_secret": None,
@@ -148,7 +147,7 @@ def _change_mailboxes(connection: sa.Connection, row: WebhookRow, changes: Chang
         raise ValueError("A webhook needs at least one mailbox. Remove it instead: satchel gateway webhooks remove")
     if lost:
         _refuse_while_rules_fire(connection, row, rules.c.mailbox_id.in_(lost))
-        _cancel_what_waits(connection, row.webhook_id, MAILBOX_TAKEN, now, deliveries.c.mailbox_id.in_(lost))
+        cancel_waiting(connection, row.webhook_id, MAILBOX_TAKEN, now, mailbox_ids=lost)
         of_webhook = webhook_mailboxes.c.webhook_id == row.webhook_id
         connection.execute(sa.delete(webhook_mailboxes).where(of_webhook, webhook_mailboxes.c.mailbox_id.in_(lost)))
     if new:
@@ -164,15 +163,3 @@ def _refuse_while_rules_fire(connection: sa.Connection, row: WebhookRow, *condit
         raise WebhookInUse(
             f"{count} of the rules fire {row.name!r}. Remove or change them first: satchel gateway rules list"
         )
-
-
-def _cancel_what_waits(
-    connection: sa.Connection, webhook_id: str, error: str, now: datetime, *conditions: sa.ColumnElement[bool]
-) -> None:
-    """An attempt that is under way says itself how it ended, and may have delivered."""
-    is_waiting = sa.and_(deliveries.c.webhook_id == webhook_id, deliveries.c.status == DeliveryStatus.PENDING)
-    waiting = sa.select(deliveries.c.id).where(is_waiting, *conditions)
-    is_open = sa.and_(delivery_attempts.c.delivery_id.in_(waiting), delivery_attempts.c.finished_at.is_(None))
-    connection.execute(sa.update(delivery_attempts).where(is_open).values(finished_at=now, error=INTERRUPTED))
-    cancelled = {"status": DeliveryStatus.CANCELLED, "finished_at": now, "next_attempt_at": None, "last_error": error}
-    connection.execute(sa.update(deliveries).where(is_waiting, *conditions).values(cancelled))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import msgspec
+import sqlalchemy as sa
 import structlog
 
 from satchel.gateway.store.attempts import BegunAttempt, DeliveryPolicy, Finished, TextWanted, postpone, take_up
@@ -62,17 +63,9 @@ class Courier:
 
     async def attempt(self, lane: Lane, run: int, step: BegunAttempt | TextWanted) -> Finished | None:
         """How the attempt ended and what follows, which is not written down yet; None where none was made."""
-        body_text = None
-        begun: BegunAttempt | None
-        if isinstance(step, TextWanted):
-            is_ready, body_text = await self._text(step)
-            if not is_ready:
-                return None
-            begun = await self._store.call(take_up, lane, run, step.delivery_id, self._policy)
-            if begun is None:
-                return None
-        else:
-            begun = step
+        begun, body_text = (step, None) if isinstance(step, BegunAttempt) else await self._taken_up(lane, run, step)
+        if begun is None:
+            return None
         outcome = await self._post(begun, body_text)
         pauses = self._policy.pauses[begun.schedule]
         decision = decide(outcome, begun.attempt, pauses=pauses, jitter=self._options.jitter(), now=datetime.now(UTC))
@@ -95,8 +88,19 @@ class Courier:
             body = msgspec.json.encode(event)
             return await self._sender.post(begun.url, begun.secrets, body, webhook_id=begun.delivery_id)
         except Exception as defect:  # noqa: BLE001 - a row that meets a defect has to end, too
-            _log_defect(begun, defect)
+            _log_defect(begun.delivery_id, defect)
             return Outcome(error=DEFECT)
+
+    async def _taken_up(self, lane: Lane, run: int, wanted: TextWanted) -> tuple[BegunAttempt | None, str | None]:
+        """The attempt, once it has begun, and the text; None where it is not to be made now."""
+        try:
+            is_ready, text = await self._text(wanted)
+            begun = await self._store.call(take_up, lane, run, wanted.delivery_id, self._policy) if is_ready else None
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            # Nothing was begun. The run asks again, which waits until the database is well.
+            log.warning("deliveries_interrupted", webhook_id=lane.webhook_id, error=type(error).__name__)
+            return None, None
+        return begun, text
 
     async def _text(self, wanted: TextWanted) -> tuple[bool, str | None]:
         """Whether the attempt can be made, and the text; else the delivery is postponed."""
@@ -106,6 +110,9 @@ class Courier:
             if not error.transient:
                 return True, None
             return await self._go_without(wanted, error), None
+        except Exception as defect:  # noqa: BLE001 - a message that nobody can read has to be told of, too
+            _log_defect(wanted.delivery_id, defect)
+            return True, None
         return True, text
 
     async def _go_without(self, wanted: TextWanted, error: SourceError) -> bool:
@@ -125,6 +132,6 @@ class Courier:
         return False
 
 
-def _log_defect(begun: BegunAttempt, defect: Exception) -> None:
+def _log_defect(delivery_id: str, defect: Exception) -> None:
     """Without its message, which could hold anything."""
-    log.error("delivery_defect", delivery_id=begun.delivery_id, error=type(defect).__name__, where=error_place(defect))
+    log.error("delivery_defect", delivery_id=delivery_id, error=type(defect).__name__, where=error_place(defect))

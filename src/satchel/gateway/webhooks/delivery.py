@@ -111,9 +111,18 @@ class Deliveries:
             is_long = worked_seconds > GIVE_WAY_SECONDS
             return self._is_stopping or (is_long and self._schedule.is_awaited(lane))
 
+        def note_pace(seconds: float) -> None:
+            self._schedule.note_pace(lane.webhook_id, is_slow=seconds > GIVE_WAY_SECONDS)
+
         try:
             ended = await LaneRun(
-                lane, run, steps=self._steps, courier=self._courier, places=self._places, gives_way=gives_way
+                lane,
+                run,
+                steps=self._steps,
+                courier=self._courier,
+                places=self._places,
+                gives_way=gives_way,
+                on_attempt=note_pace,
             ).run()
         finally:
             await self._ask(self._ended(lane, ended))

@@ -16,6 +16,7 @@ from satchel.gateway.webhooks.courier import Courier
 # A run that others wait for gives its place to them after so long.
 GIVE_WAY_SECONDS = 5.0
 _TROUBLE_PAUSE_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 
 Steps = Batches[Question, Answer | Exception]
 
@@ -64,14 +65,17 @@ class LaneRun:
         courier: Courier,
         places: Places,
         gives_way: Callable[[float], bool],
+        on_attempt: Callable[[float], None],
     ) -> None:
-        """`gives_way` says whether the run, which has delivered for so many seconds, is to begin nothing more."""
+        """`gives_way` says whether the run, which has delivered for so many seconds, is to begin nothing more;
+        `on_attempt` is told how many seconds each attempt took."""
         self._lane = lane
         self._number = number
         self._steps = steps
         self._courier = courier
         self._places = places
         self._gives_way = gives_way
+        self._on_attempt = on_attempt
         self._under_way: dict[asyncio.Task[Finished | None], str] = {}
         self._width = 1
         self._held = 0
@@ -99,7 +103,7 @@ class LaneRun:
                 return step
             if step is not None:
                 self._width = step.max_in_flight
-                task = asyncio.create_task(self._courier.attempt(self._lane, self._number, step))
+                task = asyncio.create_task(self._attempt(step))
                 self._under_way[task] = step.delivery_id
                 if len(self._under_way) < self._width:
                     finished = ()
@@ -107,18 +111,32 @@ class LaneRun:
             finished = await self._wait()
             worked_seconds = time.monotonic() - began
 
+    async def _attempt(self, step: BegunAttempt | TextWanted) -> Finished | None:
+        began = time.monotonic()
+        finished = await self._courier.attempt(self._lane, self._number, step)
+        self._on_attempt(time.monotonic() - began)
+        return finished
+
     async def _make_room(self) -> bool:
         """Have a place for each that is under way and one more, where there is one, and none beyond that."""
         wanted = len(self._under_way) + 1
-        if self._held > wanted:
-            self._places.leave(self._lane.webhook_id, self._held - wanted)
-            self._held = wanted
+        self._keep_places(wanted)
         if self._held < wanted and await self._places.take_at_once(self._lane.webhook_id):
             self._held += 1
         return self._held == wanted
 
+    def _keep_places(self, most: int) -> None:
+        if self._held > most:
+            self._places.leave(self._lane.webhook_id, self._held - most)
+            self._held = most
+
     async def _wait(self) -> Sequence[Finished]:
-        done, _ = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        """What has ended. With room for more it is none after a while: something may have come that can begin."""
+        self._keep_places(len(self._under_way))
+        has_room = len(self._under_way) < self._width
+        done, _ = await asyncio.wait(
+            self._under_way, timeout=_LOOK_SECONDS if has_room else None, return_when=asyncio.FIRST_COMPLETED
+        )
         for task in done:
             del self._under_way[task]
         return [result for task in done if (result := task.result()) is not None]

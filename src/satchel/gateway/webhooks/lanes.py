@@ -11,6 +11,8 @@ from satchel.gateway.store.deliveries import Lane
 # A run that was asked for and has not begun by then may have been taken by another process, or lost: it is asked for
 # again, which is harmless.
 FORGET_ASKED_SECONDS = 30.0
+# Of the runs, those that slow webhooks may have together.
+_SLOW_SHARE = 0.75
 
 
 class LaneSchedule:
@@ -20,11 +22,14 @@ class LaneSchedule:
         """The most runs under way at once, and of them to one webhook; further ones wait for their turn."""
         self._runs = runs
         self._runs_per_webhook = runs_per_webhook
+        self._slow_runs = max(1, int(runs * _SLOW_SHARE))
+        self._slow: set[str] = set()
         self._asked: dict[Lane, float] = {}
         # By webhook, the lanes that are asked for or under way.
         self._places: defaultdict[str, set[Lane]] = defaultdict(set)
         # Whether there is something new since it began.
         self._running: dict[Lane, bool] = {}
+        # By webhook; the one that had a turn last comes last.
         self._waiting: dict[str, dict[Lane, None]] = {}
         self._resting: dict[Lane, float] = {}
 
@@ -38,7 +43,9 @@ class LaneSchedule:
 
         Asking twice while one waits is asking once; one that is under way is to look again when it ends.
         """
-        return [lane for lane in lanes if self._wake(lane, now)]
+        for lane in lanes:
+            self._wake(lane)
+        return self._next_turns(now)
 
     def find(self, lanes: Collection[Lane], now: float) -> Sequence[Lane]:
         """As `wake`, of lanes whose rows say that something waits: of those under way that is known."""
@@ -60,17 +67,15 @@ class LaneSchedule:
         if rest_seconds is not None and not is_again:
             self._resting[lane] = now + rest_seconds
         if is_again:
-            self._waiting.setdefault(lane.webhook_id, {})[lane] = None
-        return self._next_turns(lane.webhook_id, now)
+            self._wait(lane)
+        return self._next_turns(now)
 
     def drop(self, lanes: Collection[Lane], now: float) -> Sequence[Lane]:
         """No run was asked for after all; whose turn it is instead."""
         for lane in lanes:
             if self._asked.pop(lane, None) is not None:
                 self._places[lane.webhook_id].discard(lane)
-        return [
-            turn for webhook_id in {lane.webhook_id for lane in lanes} for turn in self._next_turns(webhook_id, now)
-        ]
+        return self._next_turns(now)
 
     def tick(self, now: float) -> Sequence[Lane]:
         """The lanes that have rested for long enough, or whose runs were asked for long ago and never began."""
@@ -85,31 +90,52 @@ class LaneSchedule:
         """When the next lane has rested for long enough, if one rests."""
         return min(self._resting.values(), default=None)
 
-    def is_awaited(self, lane: Lane) -> bool:
-        """Whether others wait for the place that a run of this lane has."""
-        return bool(self._waiting.get(lane.webhook_id)) or len(self._asked) + len(self._running) > self._runs
+    def note_pace(self, webhook_id: str, *, is_slow: bool) -> None:
+        """How its last attempt went. Webhooks that are slow share a part of the runs, so that those that hang, however
+        many, do not have all of them."""
+        if is_slow:
+            self._slow.add(webhook_id)
+        else:
+            self._slow.discard(webhook_id)
 
-    def _wake(self, lane: Lane, now: float) -> bool:
+    def is_awaited(self, lane: Lane) -> bool:
+        """Whether others wait for the place that a run of this lane has, or it is one too many for slow webhooks."""
+        if self._waiting.get(lane.webhook_id) or len(self._asked) + len(self._running) > self._runs:
+            return True
+        if lane.webhook_id not in self._slow:
+            return False
+        return self._slow_places() > self._slow_runs or not self._slow.isdisjoint(self._waiting)
+
+    def _wake(self, lane: Lane) -> None:
         if lane in self._running:
             self._running[lane] = True
-            return False
-        if lane in self._asked or lane in self._waiting.get(lane.webhook_id, {}):
-            return False
-        self._resting.pop(lane, None)
-        self._waiting.setdefault(lane.webhook_id, {})[lane] = None
-        return bool(self._next_turns(lane.webhook_id, now))
+        elif lane not in self._asked:
+            self._resting.pop(lane, None)
+            self._wait(lane)
 
-    def _next_turns(self, webhook_id: str, now: float) -> list[Lane]:
-        waiting = self._waiting.get(webhook_id, {})
-        turns = []
-        places = self._places[webhook_id]
-        while waiting and len(places) < self._runs_per_webhook:
-            lane = next(iter(waiting))
-            del waiting[lane]
-            self._asked[lane] = now
-            places.add(lane)
-            turns.append(lane)
-        for by_webhook in (self._waiting, self._places):
-            if not by_webhook.get(webhook_id):
-                by_webhook.pop(webhook_id, None)
+    def _wait(self, lane: Lane) -> None:
+        self._waiting.setdefault(lane.webhook_id, {})[lane] = None
+
+    def _next_turns(self, now: float) -> list[Lane]:
+        turns: list[Lane] = []
+        for webhook_id, waiting in list(self._waiting.items()):
+            had_turns = len(turns)
+            while waiting and self._has_room(webhook_id):
+                lane = next(iter(waiting))
+                del waiting[lane]
+                self._asked[lane] = now
+                self._places[webhook_id].add(lane)
+                turns.append(lane)
+            if len(turns) > had_turns:
+                del self._waiting[webhook_id]
+                if waiting:
+                    self._waiting[webhook_id] = waiting
         return turns
+
+    def _has_room(self, webhook_id: str) -> bool:
+        if len(self._places[webhook_id]) >= self._runs_per_webhook:
+            return False
+        return webhook_id not in self._slow or self._slow_places() < self._slow_runs
+
+    def _slow_places(self) -> int:
+        return sum(len(self._places[webhook_id]) for webhook_id in self._slow)

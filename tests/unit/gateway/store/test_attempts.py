@@ -1,15 +1,16 @@
 """What a run of a lane writes down: attempts before and after their POST, the end of the run, and pauses."""
 
 import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from satchel.gateway.sealing import MasterKey
-from satchel.gateway.store.attempts import Ended, Question, advance_all, postpone, take_up
+from satchel.gateway.store.attempts import BegunAttempt, Ended, Question, advance_all, postpone, take_up
 from satchel.gateway.store.audit import list_events
-from satchel.gateway.store.deliveries import count_waiting
+from satchel.gateway.store.deliveries import count_waiting, make_pending
 from satchel.gateway.store.pauses import resume
 from satchel.gateway.store.tables import deliveries, delivery_lanes, webhooks
 from satchel.gateway.store.webhook_changes import remove_webhook, set_webhook_enabled
@@ -196,6 +197,26 @@ def test_what_was_cancelled_while_it_was_under_way_is_not_tried_again(engine: sa
         connection.execute(sa.update(deliveries).values(status="cancelled").where(deliveries.c.id == begun.delivery_id))
     assert lane.begin(retried(begun)).delivery_id == lane.id_of("b")
     assert lane.statuses() == ["cancelled", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "attempts"), [(failed, "pending", 0), (retried, "pending", 0), (delivered, "delivered", 2)]
+)
+def test_what_is_sent_again_while_it_is_under_way_has_its_attempts_before_it(
+    engine: sa.Engine, end: Callable[[BegunAttempt], Finished], status: str, attempts: int
+) -> None:
+    lane = make_lane(engine, "a")
+    begun = lane.begin(retried(lane.begin(), 0))
+    with engine.begin() as connection:
+        make_pending(connection, [begun.delivery_id], lane.now)
+    lane.ask(end(begun), gives_way=True)
+    assert rows_of(engine, deliveries, "status", "attempts") == [(status, attempts)]
+    assert lane.is_due or status == "delivered"
+
+
+def test_secrets_are_not_shown_by_chance(engine: sa.Engine) -> None:
+    begun = make_lane(engine, "a").begin()
+    assert begun.secrets[0] not in repr(begun)
 
 
 def test_what_rests_when_its_webhook_is_paused_goes_on_when_it_is_resumed(engine: sa.Engine) -> None:

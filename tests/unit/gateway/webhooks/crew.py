@@ -34,13 +34,14 @@ class Post:
 
 
 class MemoryReceiver:
-    """Answers as the test says (by the number of POSTs so far), and can be slow: `free` unset, it hangs."""
+    """Answers as the test says, and can be slow: `free` unset it hangs, as it does for POSTs that the test says."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
         self.answer: Callable[[Post], Outcome | Exception] = lambda _: SUCCESS
         self.free = asyncio.Event()
         self.free.set()
+        self.hangs: Callable[[Post], bool] = lambda _: False
         self.under_way = 0
         self.most_under_way = 0
 
@@ -51,6 +52,8 @@ class MemoryReceiver:
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await self.free.wait()
+            if self.hangs(post):
+                await asyncio.Event().wait()
             await asyncio.sleep(0)
             outcome = self.answer(post)
             if isinstance(outcome, Exception):

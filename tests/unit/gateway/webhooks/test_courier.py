@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from satchel.contract.events import MessageEvent
 from satchel.gateway.store.attempts import BegunAttempt, Finished, TextWanted
@@ -102,6 +103,35 @@ async def test_what_no_waiting_mends_goes_without_text(engine: sa.Engine, store:
     desk.texts.texts["m"] = MessageNotFound("gone")
     assert await desk.attempt() is not None
     assert "bodyText" not in desk.sent()
+
+
+async def test_a_message_that_nobody_can_read_is_told_of_without_text(engine: sa.Engine, store: Store) -> None:
+    """A defect of ours must not keep what comes behind in its lane from being delivered."""
+    desk = Desk(engine, store, include_text=True)
+    desk.texts.texts["m"] = RecursionError("so many divs")
+    with capture_logs() as logs:
+        assert await desk.attempt() is not None
+    assert "bodyText" not in desk.sent()
+    assert [entry["error"] for entry in logs if entry["event"] == "delivery_defect"] == ["RecursionError"]
+    assert "divs" not in str(logs)
+
+
+@pytest.mark.parametrize("text", ["Dear all", SourceUnavailable("not just now")])
+async def test_trouble_of_the_database_begins_nothing(
+    engine: sa.Engine, store: Store, text: str | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(engine, store, include_text=True)
+    desk.texts.texts["m"] = text
+
+    async def refuse(*_: object) -> None:
+        raise sa.exc.OperationalError("", None, OSError("disk full"))
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(store, "call", refuse)
+        assert await desk.attempt() is None
+    assert (desk.receiver.posts, desk.lane.attempts()) == ([], [])
+    desk.texts.texts["m"] = "Dear all"
+    assert await desk.attempt() is not None
 
 
 async def test_trouble_of_the_mail_server_postpones_for_an_hour_at_most(engine: sa.Engine, store: Store) -> None:

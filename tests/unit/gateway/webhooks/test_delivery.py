@@ -236,6 +236,54 @@ async def test_several_of_one_lane_under_way(engine: sa.Engine, crew: Crew, max_
     assert crew.receiver.most_under_way == expected
 
 
+async def test_what_comes_while_one_hangs_begins_where_there_is_room(
+    engine: sa.Engine, crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_run, "_LOOK_SECONDS", 0.01)
+    add_hook(engine, max_in_flight=2)
+    crew.receiver.free.clear()
+    async with crew.at_work(looks=False) as at_work:
+        await at_work.wake(arrive(engine, "a"))
+        await until(lambda: crew.receiver.message_ids == ["a"])
+        await at_work.wake(arrive(engine, "b"))
+        await until(lambda: crew.receiver.under_way == 2)
+
+
+async def test_room_that_a_lane_has_no_use_for_is_left_to_others(engine: sa.Engine, store: Store) -> None:
+    crew = Crew(store, bounds=Bounds(in_all=2, per_webhook=2))
+    for mailbox in (MAILBOX, OTHER_MAILBOX):
+        add_mailbox(engine, mailbox)
+    add_hook(engine, mailboxes=[MAILBOX, OTHER_MAILBOX], max_in_flight=2)
+    crew.receiver.free.clear()
+    async with crew.at_work(looks=False) as at_work:
+        await at_work.wake(arrive(engine, "a"))
+        await until(lambda: crew.receiver.message_ids == ["a"])
+        await at_work.wake(arrive_in(engine, OTHER_MAILBOX, "b"))
+        await until(lambda: crew.receiver.message_ids == ["a", "b"])
+
+
+async def test_webhooks_that_hang_leave_places_to_one_that_does_not(
+    engine: sa.Engine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("satchel.gateway.webhooks.delivery.GIVE_WAY_SECONDS", 0.0)
+    crew = Crew(store, bounds=Bounds(in_all=4, per_webhook=4))
+    for number in range(6):
+        add_hook(engine, name=f"slow-{number}", url=f"https://slow-{number}.example.com/")
+    async with crew.at_work() as at_work:
+        await at_work.wake(arrive(engine, "a"))
+        await until(lambda: is_quiet(engine))
+        # Nobody is quicker than that.
+        monkeypatch.setattr("satchel.gateway.webhooks.delivery.GIVE_WAY_SECONDS", 60.0)
+        crew.receiver.hangs = lambda post: "slow" in post.url
+        add_hook(engine, name="quick", url="https://quick.example.com/")
+        await at_work.wake(arrive(engine, "b"))
+        await until(lambda: any("quick" in post.url for post in crew.receiver.posts))
+        await until(lambda: crew.receiver.under_way == 3)
+        await at_work.wake(arrive(engine, "c"))
+        await until(lambda: [post.message_id for post in crew.receiver.posts if "quick" in post.url] == ["b", "c"])
+        assert crew.receiver.under_way == 3
+
+
 async def test_a_lane_gives_way_to_others_after_a_while(
     engine: sa.Engine, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

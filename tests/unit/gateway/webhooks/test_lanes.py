@@ -62,6 +62,45 @@ def test_all_runs_are_awaited_where_more_are_asked_for_than_may_run(schedule: La
     assert schedule.is_awaited(B1)
 
 
+def test_slow_webhooks_leave_some_of_the_runs_to_others() -> None:
+    schedule = LaneSchedule(runs=4, runs_per_webhook=2)
+    s1, s2, t1, t2 = Lane("s", "1"), Lane("s", "2"), Lane("t", "1"), Lane("t", "2")
+    for webhook_id in ("s", "t"):
+        schedule.note_pace(webhook_id, is_slow=True)
+    assert schedule.wake([s1, s2, t1, t2], 0) == [s1, s2, t1]
+    for lane in (s1, s2, t1):
+        schedule.begin(lane)
+    assert schedule.wake([A1], 1) == [A1]
+    schedule.begin(A1)
+    assert [schedule.is_awaited(lane) for lane in (s1, t1, A1)] == [True, True, False]
+    # Those that are slow take turns.
+    assert schedule.end(s1, 2) == [t2]
+    assert schedule.wake([s1], 2) == []
+    schedule.note_pace("s", is_slow=False)
+    assert schedule.wake([], 3) == [s1]
+
+
+def test_those_that_turn_out_to_be_slow_give_way_though_nobody_waits(schedule: LaneSchedule) -> None:
+    lanes = (A1, B1, Lane("c", "1"))
+    for lane in lanes:
+        schedule.begin(lane)
+        schedule.note_pace(lane.webhook_id, is_slow=True)
+    assert [schedule.is_awaited(lane) for lane in lanes] == [True] * 3
+    assert schedule.end(A1, 1) == []
+    assert [schedule.is_awaited(lane) for lane in lanes[1:]] == [False] * 2
+
+
+def test_slow_webhooks_take_turns() -> None:
+    schedule = LaneSchedule(runs=1, runs_per_webhook=1)
+    for webhook_id in ("a", "b"):
+        schedule.note_pace(webhook_id, is_slow=True)
+    turns = list(schedule.wake([A1, A2, B1], 0))
+    for _ in range(3):
+        schedule.begin(turns[-1])
+        turns += schedule.end(turns[-1], 1)
+    assert turns == [A1, B1, A2]
+
+
 def test_a_lane_rests_and_is_woken_by_time_or_by_what_comes(schedule: LaneSchedule) -> None:
     for lane in (A1, B1):
         schedule.begin(lane)
