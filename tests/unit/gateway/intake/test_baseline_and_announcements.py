@@ -13,7 +13,8 @@ from satchel.gateway.store.database import Store
 from satchel.gateway.store.mailboxes import add_mailbox, list_mailboxes
 from satchel.gateway.store.messages import known_message_ids
 from satchel.gateway.store.tables import DEFAULT_ACCOUNT_ID, deliveries, messages
-from satchel.gateway.store.webhooks import NewWebhook, add_webhook, remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhook_changes import remove_webhook, set_webhook_enabled
+from satchel.gateway.store.webhooks import NewWebhook, add_webhook
 from satchel.mail.source import Batch, SourceUnavailable
 from tests.unit.gateway.fakes import (
     MAILBOX,
