@@ -28,7 +28,9 @@ IDLE_AFTER_SECONDS = 2.0
 CLAIM_AHEAD = 4
 CLEANUP_BATCH = 500
 CLEANUP_INTERVAL_SECONDS = 60.0
-KEEP_FINISHED = timedelta(hours=1)
+# Longer than between somebody's look at the rows and the request that follows from it, which may come too late. Not
+# much longer: rows that were restored from a backup wait so long where they ask for an id that has ended since.
+KEEP_FINISHED = timedelta(minutes=5)
 KEEP_BROKEN = timedelta(minutes=1)
 
 WorkflowFunction = Callable[..., Awaitable[None]]

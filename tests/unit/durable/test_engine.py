@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,22 @@ async def test_a_defect_is_logged_without_its_message_and_stops_nothing(tmp_path
         await durable.shutdown()
     assert [entry["error"] for entry in logs if entry["log_level"] == "error"] == ["RuntimeError"]
     assert "secret" not in str(logs)
+
+
+async def test_the_id_of_what_has_ended_is_free_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that were restored from a backup may ask for it anew."""
+    monkeypatch.setattr("satchel.durable.engine.KEEP_FINISHED", timedelta(0))
+    monkeypatch.setattr("satchel.durable.engine.CLEANUP_INTERVAL_SECONDS", 0.05)
+    runs = Runs()
+    durable = engine(tmp_path, runs)
+    await durable.launch()
+    while len(runs.seen) < 2:
+        await durable.enqueue("work", "id", "again")
+        await asyncio.sleep(0.02)
+    await durable.shutdown()
+    assert runs.seen == ["again", "again"]
 
 
 async def test_enqueueing_before_the_launch_is_an_error(tmp_path: Path) -> None:
