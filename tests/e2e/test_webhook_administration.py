@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from satchel.cli.main import app
 from satchel.testing.content import Given
 from satchel.testing.mail import deliver, file_part, message
+from satchel.testing.stack import free_port
 from tests.e2e.gateway_process import MASTER_KEY_TEXT, Gateway, gateway, receiver
 from tests.e2e.observe import until
 
@@ -68,3 +69,21 @@ def test_a_running_gateway_notices(tmp_path: Path) -> None:
         assert (len(hook.ids), len(other.ids)) == (3, 1)
         exported = [json.loads(line) for line in run(running, "deliveries", "export").splitlines()]
         assert [len(told["attempts"]) for told in exported] == [2, 1, 1]
+
+
+def test_a_webhook_that_nobody_answers_is_paused_and_loses_nothing_more(tmp_path: Path) -> None:
+    settings = {"webhooks.retry_seconds": [0, 0], "webhooks.pause_after_seconds": 0.001}
+    nobody = f"http://127.0.0.1:{free_port()}/"
+    with receiver() as hook, gateway(tmp_path / "gateway", nobody, settings) as running:
+        running.start()
+        for number in range(1, 5):
+            put(running, f"m{number}")
+            # Three attempts each; the tenth is the last.
+            became(running, f"m{number}", "failed" if number < 4 else "pending")
+        until(lambda: "webhook_paused" in running.log, "the pause")
+        assert "answered with 200; there were 10." in run(running, "webhooks", "show", "test")
+        assert "webhook.paused" in run(running, "audit")
+        run(running, "webhooks", "change", "test", "--url", hook.url)
+        run(running, "webhooks", "resume", "test")
+        became(running, "m4", "delivered")
+        assert (len(hook.ids), statuses(running)["m1"]) == (1, "failed")
