@@ -30,7 +30,8 @@ demo: .venv/ready
 	.venv/bin/satchel demo $(ARGS)
 
 test: .venv/ready
-	.venv/bin/pytest -n 4 $(ARGS)
+	@# More than there are cores: most of the tests with processes wait.
+	.venv/bin/pytest -n 6 --dist worksteal $(ARGS)
 
 check: .venv/ready
 	.venv/bin/ruff check
