@@ -44,8 +44,15 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a machine that has other things to do than to answer 250 calls at once."""
+    monkeypatch.setattr(redis_window, "_SOCKET_SECONDS", 30.0)
+    monkeypatch.setattr(redis_window, "_CALL_SECONDS", 30.0)
+
+
 @pytest.fixture(params=["memory", "redis"])
-async def window(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Window]:
+async def window(request: pytest.FixtureRequest, clock: Clock, patience: None) -> AsyncIterator[Window]:
     if request.param == "memory":
         yield MemoryWindow(clock)
         return
@@ -111,10 +118,8 @@ async def test_calls_at_once_are_counted_one_by_one(window: Window) -> None:
     assert sum(one.admitted for one in taken) == 100
 
 
-async def test_two_gateways_count_together(redis: RedisServer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Patience for a machine that has other things to do than to answer 250 calls at once.
-    monkeypatch.setattr(redis_window, "_SOCKET_SECONDS", 30.0)
-    monkeypatch.setattr(redis_window, "_CALL_SECONDS", 30.0)
+@pytest.mark.usefixtures("patience")
+async def test_two_gateways_count_together(redis: RedisServer, clock: Clock) -> None:
     both = [RedisCounts(open_pool(redis.url), clock=clock) for _ in range(2)]
     name = uuid4().hex
     try:
